@@ -1,0 +1,127 @@
+//! Node's IPC channel between a parent and its child.
+
+use std::{
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+
+use crate::{
+    Handle, Message, Result,
+    endpoint::{Endpoint, NoRouter},
+    source::fd_source,
+    wire::{encode, pack},
+};
+
+/// One end of Node's IPC channel: messages and sockets between a parent and its child.
+///
+/// Clones are the same end. Any number of threads may send and receive; each message goes to
+/// one of them. As a mio source, or through [`AsFd`], it is readable while
+/// [`try_recv`](Self::try_recv) has work; call that until it gives `None`.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    endpoint: Arc<Endpoint<NoRouter>>,
+}
+
+impl Channel {
+    /// A channel over a Unix stream socket, which is made non-blocking.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Channel`](crate::Error::Channel) with what the system says.
+    pub fn from_stream(socket: UnixStream) -> Result<Self> {
+        Ok(Self { endpoint: Arc::new(Endpoint::new(socket, NoRouter)?) })
+    }
+
+    /// Sends a message and waits until the system has it. The channel is served meanwhile, so
+    /// two processes that send at the same time do not wait for each other.
+    ///
+    /// A message behind a socket waits until the other side has that socket, as in Node.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`](crate::Error::Encode) if it cannot be JSON,
+    /// [`Error::Disconnected`](crate::Error::Disconnected) if the channel is closed.
+    pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
+        self.endpoint.send(encode(message)?, None)
+    }
+
+    /// Sends a message with a socket, which is the other side's then: keep yours by
+    /// `try_clone`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and `InvalidInput` if the socket is not what it says.
+    pub fn send_handle<T>(&self, message: &T, handle: impl Into<Handle>) -> Result<()>
+    where
+        T: Serialize + ?Sized,
+    {
+        let (line, rider) = pack(message, handle.into())?;
+        self.endpoint.send(line, Some(rider))
+    }
+
+    /// Sends a message without waiting. `false`: the other side does not keep up (128 KiB or
+    /// more are queued); the rest is written by whoever receives or sends next.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::Full`](crate::Error::Full) with 256 MiB queued.
+    pub fn try_send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
+        self.endpoint.try_send(encode(message)?, None)
+    }
+
+    /// Waits for the next message. `None`: the channel is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`](crate::Error::Decode) and [`Error::Protocol`](crate::Error::Protocol),
+    /// once, if the other side wrote rubbish; the channel is closed then.
+    pub fn recv(&self) -> Result<Option<Message>> {
+        Ok(self.endpoint.receive(None)?.flatten())
+    }
+
+    /// The next message if one is there now.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<Message>> {
+        self.endpoint.try_receive()
+    }
+
+    /// Waits for the next message at most so long. `None`: not in time, or closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
+        Ok(self.endpoint.receive(Some(Instant::now() + timeout))?.flatten())
+    }
+
+    /// Ends the channel. Never waits: what is queued behind a socket still goes out when the
+    /// other side has that socket. Idempotent.
+    pub fn disconnect(&self) {
+        self.endpoint.disconnect();
+    }
+
+    /// Whether messages can be sent.
+    pub fn is_connected(&self) -> bool {
+        self.endpoint.is_connected()
+    }
+}
+
+impl AsFd for Channel {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.endpoint.as_fd()
+    }
+}
+
+fd_source!(Channel);
+
+#[cfg(test)]
+mod tests;

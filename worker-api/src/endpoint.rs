@@ -1,0 +1,368 @@
+//! A channel with its lock and its waiting: what a plain channel and a worker share.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use nix::{poll::PollFlags, sys::eventfd::EventFd};
+
+use crate::{
+    Error, Message, Result,
+    latch::{Latch, Signal, wait},
+    wire::{
+        Attachment, Cluster, Fill, HIGH_WATER, LONGEST_LINE, Link, Packet, Received, Rider,
+        Sockets, encode_sockets, unpack,
+    },
+};
+
+/// More bytes of messages that nobody receives are dropped.
+const MOST_UNREAD: u64 = 64 << 20;
+
+const SCRATCH: usize = 1 << 16;
+
+/// What becomes of the cluster module's messages.
+pub(crate) trait Router: Send {
+    fn route(&mut self, message: Cluster, attachment: Attachment, port: &mut Port);
+
+    /// The channel has just been closed.
+    fn closed(&mut self);
+}
+
+/// A plain channel has no cluster module.
+#[derive(Debug)]
+pub(crate) struct NoRouter;
+
+impl Router for NoRouter {
+    fn route(&mut self, _: Cluster, _: Attachment, _: &mut Port) {}
+
+    fn closed(&mut self) {}
+}
+
+/// One end of a channel, for any number of threads.
+///
+/// Whoever waits for something also serves the channel meanwhile, and wakes the others when
+/// something for them came by.
+#[derive(Debug)]
+pub(crate) struct Endpoint<R> {
+    state: Mutex<State<R>>,
+    socket: Arc<UnixStream>,
+    latch: Latch,
+    /// Readable while nothing is left to write.
+    written: Arc<EventFd>,
+}
+
+/// The sending half of an endpoint's state.
+#[derive(Debug)]
+pub(crate) struct Port {
+    link: Link,
+    stage: Stage,
+    written: Signal,
+    /// The channel ended before everything was written.
+    cut_off: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Open,
+    /// To be closed as soon as all is written and acknowledged.
+    Closing,
+    Closed,
+}
+
+#[derive(Debug)]
+pub(crate) struct State<R> {
+    pub(crate) port: Port,
+    pub(crate) router: R,
+    /// User messages, each with its length.
+    inbox: VecDeque<(Message, u64)>,
+    unread: u64,
+    failure: Option<Error>,
+    scratch: Vec<u8>,
+    /// Set while a receiver has reason to look.
+    ready: Signal,
+}
+
+impl Port {
+    pub(crate) fn is_open(&self) -> bool {
+        self.stage == Stage::Open
+    }
+
+    fn is_closed(&self) -> bool {
+        self.stage == Stage::Closed
+    }
+
+    /// Sends a line and writes what can be written now. A lost channel is no error here: who
+    /// reads will see its end.
+    pub(crate) fn post(&mut self, line: Result<Vec<u8>>, rider: Option<Rider>) {
+        let sent = line.and_then(|line| self.link.send(line, rider));
+        if let Err(error) = sent {
+            log::warn!("a message of the cluster module is lost: {error:?}");
+        }
+        self.flush();
+    }
+
+    /// Closes once everything is written and acknowledged.
+    pub(crate) fn close_when_idle(&mut self) {
+        if self.is_open() {
+            self.stage = Stage::Closing;
+        }
+    }
+
+    fn flush(&mut self) {
+        if let Err(error) = self.link.flush() {
+            log::debug!("cannot write to the channel: {error}");
+            self.cut_off = true;
+        }
+        self.written.set(self.link.queued() == 0);
+    }
+}
+
+impl<R: Router> State<R> {
+    /// Reads once and routes what came; whether it is worth to look again.
+    pub(crate) fn pump(&mut self) -> bool {
+        if self.port.is_closed() {
+            return false;
+        }
+        self.port.flush();
+        let mut scratch = std::mem::take(&mut self.scratch);
+        scratch.resize(SCRATCH, 0);
+        let fill = self.port.link.fill(&mut scratch);
+        self.scratch = scratch;
+        let outcome = match fill {
+            Ok(Fill::Bytes) => self.dispatch().map(|()| true),
+            Ok(Fill::Empty) => Ok(false),
+            Ok(Fill::Closed) => Err(None),
+            Err(error) => Err(Some(error)),
+        };
+        let again = outcome.unwrap_or_else(|failure| {
+            self.close(failure);
+            false
+        });
+        self.settle();
+        again
+    }
+
+    fn dispatch(&mut self) -> Result<(), Option<Error>> {
+        loop {
+            let from = self.port.link.position();
+            let Some(received) = self.port.link.next_received()? else { return Ok(()) };
+            let Received::Message { packet, attachment } = received else { continue };
+            match packet {
+                Packet::User(value) => {
+                    let length = self.port.link.position() - from;
+                    self.deliver(unpack(value, attachment)?, length);
+                }
+                Packet::Cluster(message) => self.router.route(message, attachment, &mut self.port),
+                Packet::Sockets(question) => self.answer(&question),
+                Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd}"),
+                Packet::Handle { .. } | Packet::Ack | Packet::Nack => {}
+            }
+        }
+    }
+
+    fn deliver(&mut self, message: Message, length: u64) {
+        if self.unread > 0 && self.unread + length > MOST_UNREAD {
+            log::error!("dropped a message: nobody receives those that came before it");
+            return;
+        }
+        self.unread += length;
+        self.inbox.push_back((message, length));
+    }
+
+    /// Sockets that were received belong to the user as std's types, so none is counted: the
+    /// other side's server need not wait for them.
+    fn answer(&mut self, question: &Sockets) {
+        let answer = match question {
+            Sockets::NotifyClose(key) => Sockets::AllClosed(key.clone()),
+            Sockets::GetCount(key) => Sockets::Count(key.clone(), 0),
+            Sockets::AllClosed(_) | Sockets::Count(..) => return,
+        };
+        self.port.post(encode_sockets(&answer), None);
+    }
+
+    /// Brings signals and stage up to date after anything has changed.
+    pub(crate) fn settle(&mut self) {
+        self.port.flush();
+        if self.port.stage == Stage::Closing && self.port.link.is_idle() {
+            self.close(None);
+        }
+        let wanted = !self.inbox.is_empty() || self.port.is_closed();
+        self.ready.set(wanted);
+    }
+
+    fn close(&mut self, failure: Option<Error>) {
+        if self.port.is_closed() {
+            return;
+        }
+        if let Some(error) = &failure {
+            log::warn!("the channel is given up: {error:?}");
+        }
+        self.failure = failure;
+        self.port.stage = Stage::Closed;
+        self.port.cut_off |= self.port.link.queued() > 0;
+        self.port.link.shut_down();
+        self.port.written.set(true);
+        self.router.closed();
+    }
+
+    /// Something, once the channel is closed.
+    pub(crate) fn ended(&mut self) -> Option<()> {
+        self.port.is_closed().then_some(())
+    }
+
+    fn take(&mut self) -> Option<Result<Option<Message>>> {
+        if let Some((message, length)) = self.inbox.pop_front() {
+            self.unread -= length;
+            self.settle();
+            return Some(Ok(Some(message)));
+        }
+        if let Some(failure) = self.failure.take() {
+            return Some(Err(failure));
+        }
+        self.port.is_closed().then_some(Ok(None))
+    }
+}
+
+impl<R: Router> Endpoint<R> {
+    pub(crate) fn new(socket: UnixStream, router: R) -> Result<Self> {
+        let refused = |source| Error::Channel { source };
+        let link = Link::new(socket, LONGEST_LINE).map_err(refused)?;
+        let (ready, written) = (Signal::new().map_err(refused)?, Signal::new().map_err(refused)?);
+        let socket = link.socket();
+        let latch = Latch::new(Some(socket.as_fd()), &ready).map_err(refused)?;
+        let counter = written.counter();
+        let mut port = Port { link, stage: Stage::Open, written, cut_off: false };
+        port.flush();
+        let state = State {
+            port,
+            router,
+            inbox: VecDeque::new(),
+            unread: 0,
+            failure: None,
+            scratch: Vec::new(),
+            ready,
+        };
+        Ok(Self { state: Mutex::new(state), socket, latch, written: counter })
+    }
+
+    /// The state; a thread that panicked with the lock left nothing half done that matters.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State<R>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The channel, for other latches.
+    pub(crate) fn socket(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.lock().port.is_open()
+    }
+
+    /// Serves the channel until `done` finds what it looks for; `None` if the deadline came
+    /// first. The latch must open when another thread has served the channel for us.
+    pub(crate) fn serve_until<T>(
+        &self,
+        latch: BorrowedFd<'_>,
+        deadline: Option<Instant>,
+        mut done: impl FnMut(&mut State<R>) -> Option<T>,
+    ) -> io::Result<Option<T>> {
+        loop {
+            let mut state = self.lock();
+            loop {
+                if let Some(found) = done(&mut state) {
+                    return Ok(Some(found));
+                }
+                if !state.pump() {
+                    break;
+                }
+            }
+            if let Some(found) = done(&mut state) {
+                return Ok(Some(found));
+            }
+            let writing = state.port.link.is_writing();
+            drop(state);
+            let descriptors =
+                [(latch, PollFlags::POLLIN), (self.socket.as_fd(), PollFlags::POLLOUT)];
+            let count = if writing { 2 } else { 1 };
+            if !wait(&descriptors[..count], deadline)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Waits for the next user message; the outer `None` if the deadline came first, the inner
+    /// one if the channel is closed.
+    pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Option<Message>>> {
+        self.serve_until(self.latch.as_fd(), deadline, State::take)?.transpose()
+    }
+
+    /// The next user message if there is one now.
+    pub(crate) fn try_receive(&self) -> Result<Option<Message>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(taken) = state.take() {
+                return taken;
+            }
+            if !state.pump() {
+                return state.take().unwrap_or(Ok(None));
+            }
+        }
+    }
+
+    /// Sends a line without waiting; whether the other side keeps up.
+    pub(crate) fn try_send(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<bool> {
+        let mut state = self.lock();
+        if !state.port.is_open() {
+            return Err(Error::Disconnected);
+        }
+        state.port.link.send(line, rider)?;
+        state.settle();
+        Ok(state.port.link.queued() < HIGH_WATER)
+    }
+
+    /// Sends a line and waits until the system has it, serving the channel meanwhile: the
+    /// other side may be waiting for us to read.
+    pub(crate) fn send(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
+        self.try_send(line, rider)?;
+        loop {
+            let mut state = self.lock();
+            let reads = state.unread < MOST_UNREAD;
+            while state.port.link.queued() > 0 && reads && state.pump() {}
+            state.settle();
+            if state.port.cut_off {
+                return Err(state.failure.take().unwrap_or(Error::Disconnected));
+            }
+            if state.port.link.queued() == 0 {
+                return Ok(());
+            }
+            let mut events = PollFlags::empty();
+            events.set(PollFlags::POLLIN, reads);
+            events.set(PollFlags::POLLOUT, state.port.link.is_writing());
+            drop(state);
+            let descriptors =
+                [(self.socket.as_fd(), events), (self.written.as_fd(), PollFlags::POLLIN)];
+            wait(&descriptors, None)?;
+        }
+    }
+
+    /// Stops sending; the channel closes once all is written and acknowledged. Never waits.
+    pub(crate) fn disconnect(&self) {
+        let mut state = self.lock();
+        state.port.close_when_idle();
+        state.settle();
+    }
+}
+
+impl<R> AsFd for Endpoint<R> {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.latch.as_fd()
+    }
+}

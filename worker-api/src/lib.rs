@@ -1,0 +1,52 @@
+//! The worker's side of a cluster, and the channel that both sides share.
+//!
+//! A master process owns the listening sockets; a worker asks it for them over Node's IPC
+//! channel and serves the connections. This crate is what runs in the worker. The master,
+//! ours or a Node primary, is another process; ours is the crate `cluster`, which also
+//! re-exports most of this.
+//!
+//! ```no_run
+//! use std::io::Write;
+//!
+//! fn main() -> worker_api::Result<()> {
+//!     let listener = worker_api::listen("127.0.0.1:7000")?; // alone, it binds by itself
+//!     for connection in listener.incoming() {
+//!         let mut connection = connection?; // ends when the master says so
+//!         if let Err(error) = connection.write_all(b"hello\n") {
+//!             eprintln!("{error}");
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+
+mod address;
+mod channel;
+mod connection;
+mod endpoint;
+mod error;
+mod gate;
+mod handle;
+mod latch;
+mod listener;
+mod message;
+mod options;
+mod role;
+mod roster;
+mod source;
+mod sys;
+mod udp;
+pub mod wire;
+mod worker;
+
+pub use address::{Address, ToAddress};
+pub use channel::Channel;
+pub use connection::{Connection, Stream};
+pub use error::{Error, Result};
+pub use handle::Handle;
+pub use listener::{Incoming, Listener};
+pub use message::Message;
+pub use options::ListenOptions;
+pub use role::{become_master, bind, is_worker, listen, parent, worker};
+pub use udp::UdpSocket;
+pub use worker::Worker;

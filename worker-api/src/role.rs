@@ -1,0 +1,173 @@
+//! Which part this process plays, as its environment says.
+
+use std::{
+    env, io,
+    os::{fd::RawFd, unix::net::UnixStream},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
+
+use crate::{
+    Channel, Error, ListenOptions, Listener, Result, ToAddress, UdpSocket, Worker,
+    listener::listen_alone,
+    sys::{claim, forget_variable},
+    udp::bind_alone,
+};
+
+/// The channel's number, in a process that has one.
+const CHANNEL: &str = "NODE_CHANNEL_FD";
+/// The worker's number, in a worker.
+const ID: &str = "NODE_UNIQUE_ID";
+/// How the channel writes values.
+const MODE: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
+
+/// What this process is to other processes.
+#[derive(Clone, Debug)]
+enum Role {
+    Alone,
+    Master,
+    Worker(Worker),
+    Child(Channel),
+}
+
+static ROLE: Mutex<Option<Role>> = Mutex::new(None);
+
+/// The role, found in the environment at the first call.
+fn role() -> Result<MutexGuard<'static, Option<Role>>> {
+    let mut role = ROLE.lock().unwrap_or_else(PoisonError::into_inner);
+    if role.is_none() {
+        *role = Some(find()?);
+    }
+    Ok(role)
+}
+
+fn find() -> Result<Role> {
+    let (channel, id, mode) = (take(CHANNEL), take(ID), take(MODE));
+    let Some(channel) = channel else {
+        return match id {
+            Some(_) => Err(unusable(format!("{ID} is set, but {CHANNEL} is not"))),
+            None => Ok(Role::Alone),
+        };
+    };
+    if let Some(mode) = mode.filter(|mode| mode != "json") {
+        return Err(unusable(format!("{MODE} is {mode}: only json can be read")));
+    }
+    let socket = open(&channel)?;
+    match id {
+        // Node reads any text, and what is no number as 0.
+        Some(id) => Worker::new(id.parse().unwrap_or(0), socket).map(Role::Worker),
+        None => Channel::from_stream(socket).map(Role::Child),
+    }
+}
+
+fn take(name: &str) -> Option<String> {
+    let value = env::var_os(name)?;
+    forget_variable(name);
+    Some(value.to_string_lossy().into_owned())
+}
+
+fn unusable(what: String) -> Error {
+    Error::Channel { source: io::Error::new(io::ErrorKind::InvalidInput, what) }
+}
+
+fn open(number: &str) -> Result<UnixStream> {
+    let refuse = |why: &str| unusable(format!("{CHANNEL} is {number}: {why}"));
+    let number: RawFd = number.parse().map_err(|_| refuse("no number"))?;
+    let is_unix = getsockname::<SockaddrStorage>(number)
+        .is_ok_and(|name| name.family() == Some(AddressFamily::Unix));
+    if !is_unix {
+        return Err(refuse("no open Unix socket"));
+    }
+    let descriptor = claim(number).map_err(|source| Error::Channel { source })?;
+    Ok(descriptor.into())
+}
+
+/// Whether a master started this process: one of ours or a Node primary.
+///
+/// The first call of this, [`worker`] or [`parent`] takes Node's variables out of the
+/// environment; make it early in `main`, before there are other threads.
+pub fn is_worker() -> bool {
+    match role() {
+        Ok(role) => matches!(*role, Some(Role::Worker(_))),
+        Err(error) => {
+            log::error!("{error:?}");
+            false
+        }
+    }
+}
+
+/// This process as a worker; `None` if no master started it.
+///
+/// # Errors
+///
+/// [`Error::Channel`] if the environment promises a channel that cannot be used; only the
+/// first call says so.
+pub fn worker() -> Result<Option<Worker>> {
+    match &*role()? {
+        Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// The channel to the parent, in a process that was started with one and is no worker.
+///
+/// # Errors
+///
+/// As [`worker`].
+pub fn parent() -> Result<Option<Channel>> {
+    match &*role()? {
+        Some(Role::Child(channel)) => Ok(Some(channel.clone())),
+        _ => Ok(None),
+    }
+}
+
+/// Makes this process a master for good, for those who build one; `false`: it is a worker.
+///
+/// # Errors
+///
+/// As [`worker`].
+pub fn become_master() -> Result<bool> {
+    let mut role = role()?;
+    if let Some(Role::Worker(_)) = *role {
+        return Ok(false);
+    }
+    // The child of a parent may be a master as well, and keeps its channel.
+    if let Some(Role::Alone) = *role {
+        *role = Some(Role::Master);
+    }
+    Ok(true)
+}
+
+/// The worker to listen through; `None` in a program that runs alone.
+fn listening_worker() -> Result<Option<Worker>> {
+    match &*role()? {
+        Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
+        Some(Role::Master) => Err(Error::NotWorker),
+        _ => Ok(None),
+    }
+}
+
+/// Listens through the master; a program that runs alone binds by itself.
+///
+/// # Errors
+///
+/// As [`Worker::listen`]; [`Error::NotWorker`] in a master, where the workers listen.
+pub fn listen(address: impl ToAddress) -> Result<Listener> {
+    match listening_worker()? {
+        Some(worker) => worker.listen(address),
+        None => listen_alone(address.to_address()?, &ListenOptions::new()),
+    }
+}
+
+/// Binds a UDP port through the master; a program that runs alone binds by itself.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub fn bind(address: impl ToAddress) -> Result<UdpSocket> {
+    match listening_worker()? {
+        Some(worker) => worker.bind(address),
+        None => bind_alone(address.to_address()?, &ListenOptions::new()),
+    }
+}

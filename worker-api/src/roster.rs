@@ -1,0 +1,337 @@
+//! What a worker has asked of its master: listeners, offered connections, leaving.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    io,
+    os::fd::OwnedFd,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use serde_json::Value;
+
+use crate::{
+    endpoint::{Port, Router},
+    gate::Gate,
+    latch::Signal,
+    wire::{Act, Attachment, Cluster, Family, Query, Reply, Sockname},
+};
+
+/// A master has one connection in flight to a worker, for each listener; one that sends many
+/// without waiting is refused.
+const MOST_OFFERS: usize = 1024;
+
+/// What the threads of a worker may know without a lock.
+#[derive(Debug, Default)]
+pub(crate) struct Census {
+    /// Connections that the user has.
+    pub(crate) live: AtomicUsize,
+    pub(crate) leaving: AtomicBool,
+}
+
+/// What the master answered to a query.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) key: String,
+    /// Present: accept yourself. Absent: connections are handed over.
+    pub(crate) socket: Option<OwnedFd>,
+    pub(crate) sockname: Option<Sockname>,
+}
+
+/// A connection that the master has handed over and the user has not yet taken.
+#[derive(Debug)]
+struct Offer {
+    socket: OwnedFd,
+    seq: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    query: Query,
+    signal: Signal,
+    gate: Arc<Gate>,
+}
+
+#[derive(Debug)]
+struct Serving {
+    /// Tells this listener from a later one with the same key.
+    id: u64,
+    /// Absent: a socket of our own, of which the master knows nothing.
+    tuple: Option<Tuple>,
+    signal: Signal,
+    offers: VecDeque<Offer>,
+    gate: Arc<Gate>,
+}
+
+/// Listeners with the same tuple are told apart by an index.
+type Tuple = (Option<String>, Option<i64>, Family, Option<i64>);
+
+#[derive(Debug, Default)]
+struct Index {
+    next: u64,
+    open: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Leaving {
+    /// The master said so: the channel closes after the last connection.
+    Told,
+    /// We want to: the master has to know first that it is on purpose.
+    OnPurpose,
+    /// The master is being told, in the message of this number.
+    Announced(u64),
+}
+
+#[derive(Debug)]
+pub(crate) struct Roster {
+    seq: u64,
+    asked: HashMap<u64, Asked>,
+    answers: HashMap<u64, io::Result<Answer>>,
+    serving: HashMap<String, Serving>,
+    indexes: HashMap<Tuple, Index>,
+    leaving: Option<Leaving>,
+    census: Arc<Census>,
+}
+
+fn tuple(query: &Query) -> Tuple {
+    (query.address.clone(), query.port, query.family, query.fd)
+}
+
+fn gone() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "this worker is leaving")
+}
+
+impl Roster {
+    pub(crate) fn new(census: Arc<Census>) -> Self {
+        Self {
+            seq: 0,
+            asked: HashMap::new(),
+            answers: HashMap::new(),
+            serving: HashMap::new(),
+            indexes: HashMap::new(),
+            leaving: None,
+            census,
+        }
+    }
+
+    /// Sends a message of ours; its number.
+    pub(crate) fn post(&mut self, act: Act, port: &mut Port) -> u64 {
+        let seq = self.seq;
+        self.seq += 1;
+        port.post(Cluster { seq: Some(seq), act }.encode(), None);
+        seq
+    }
+
+    fn accept(&mut self, accepted: bool, question: Option<u64>, port: &mut Port) {
+        let ack = question.and_then(|seq| i64::try_from(seq).ok());
+        let reply = Reply { ack, accepted: Some(accepted), ..Reply::default() };
+        self.post(Act::Reply(reply), port);
+    }
+
+    /// Asks the master to listen; the number to ask [`answer`](Self::answer) for, and the
+    /// query as it was sent.
+    pub(crate) fn ask(
+        &mut self,
+        mut query: Query,
+        signal: Signal,
+        gate: Arc<Gate>,
+        port: &mut Port,
+    ) -> (u64, Query) {
+        let index = self.indexes.entry(tuple(&query)).or_default();
+        query.index = index.next;
+        index.next += 1;
+        index.open += 1;
+        let seq = self.post(Act::Query(query.clone()), port);
+        if self.leaving.is_some() || !port.is_open() {
+            self.release(&tuple(&query));
+            self.answers.insert(seq, Err(gone()));
+        } else {
+            self.asked.insert(seq, Asked { query: query.clone(), signal, gate });
+        }
+        (seq, query)
+    }
+
+    /// What the master answered, once it has.
+    pub(crate) fn answer(&mut self, seq: u64) -> Option<io::Result<Answer>> {
+        self.answers.remove(&seq)
+    }
+
+    fn release(&mut self, tuple: &Tuple) {
+        if let Some(index) = self.indexes.get_mut(tuple) {
+            index.open -= 1;
+            if index.open == 0 {
+                self.indexes.remove(tuple);
+            }
+        }
+    }
+
+    fn answered(&mut self, seq: u64, reply: Reply, attachment: Attachment) {
+        let Some(mut asked) = self.asked.remove(&seq) else { return };
+        asked.signal.set(true);
+        let tuple = tuple(&asked.query);
+        let outcome = match (reply.errno, attachment) {
+            (Some(errno), _) if errno < 0 => {
+                Err(io::Error::from_raw_os_error(i32::try_from(-errno).unwrap_or(0)))
+            }
+            (_, Attachment::Missing) => {
+                Err(io::Error::other("the socket did not arrive: are too many files open?"))
+            }
+            (_, Attachment::Descriptor(socket, _)) => Ok(Some(socket)),
+            (_, Attachment::Nothing) => Ok(None),
+        };
+        let outcome = outcome.map(|socket| {
+            let key = reply.key.unwrap_or_else(|| asked.query.key());
+            Answer { key, socket, sockname: reply.sockname }
+        });
+        match &outcome {
+            Err(_) => self.release(&tuple),
+            Ok(answer) => {
+                let Asked { signal, gate, .. } = asked;
+                let tuple = Some(tuple);
+                let serving = Serving { id: seq, tuple, signal, offers: VecDeque::new(), gate };
+                self.serving.insert(answer.key.clone(), serving);
+            }
+        }
+        self.answers.insert(seq, outcome);
+    }
+
+    /// Takes in a listener of our own, which is to end with the others; its key and number.
+    pub(crate) fn adopt(&mut self, signal: Signal, gate: Arc<Gate>) -> io::Result<(String, u64)> {
+        if self.leaving.is_some() {
+            return Err(gone());
+        }
+        let id = self.seq;
+        self.seq += 1;
+        let key = format!("own:{id}");
+        let serving = Serving { id, tuple: None, signal, offers: VecDeque::new(), gate };
+        self.serving.insert(key.clone(), serving);
+        Ok((key, id))
+    }
+
+    /// A connection that was handed over, which is the user's from now on.
+    pub(crate) fn take(&mut self, key: &str, id: u64, port: &mut Port) -> Option<OwnedFd> {
+        let serving = self.serving.get_mut(key).filter(|serving| serving.id == id)?;
+        let offer = serving.offers.pop_front();
+        serving.signal.set(!serving.offers.is_empty());
+        let Offer { socket, seq } = offer?;
+        self.accept(true, seq, port);
+        Some(socket)
+    }
+
+    /// Lets go of a listener; connections that were handed over and not taken go back.
+    pub(crate) fn close(&mut self, key: &str, id: u64, port: &mut Port) {
+        if self.serving.get(key).is_none_or(|serving| serving.id != id) {
+            return;
+        }
+        let Some(mut serving) = self.serving.remove(key) else { return };
+        serving.gate.shut();
+        serving.signal.set(true);
+        for offer in serving.offers {
+            self.accept(false, offer.seq, port);
+        }
+        if let Some(tuple) = serving.tuple {
+            self.release(&tuple);
+            self.post(Act::Close { key: key.to_owned() }, port);
+        }
+    }
+
+    fn offered(&mut self, key: &str, seq: Option<u64>, attachment: Attachment, port: &mut Port) {
+        let Attachment::Descriptor(socket, _) = attachment else { return };
+        match self.serving.get_mut(key) {
+            Some(serving) if serving.has_room() => {
+                serving.offers.push_back(Offer { socket, seq });
+                serving.signal.set(true);
+            }
+            _ => self.accept(false, seq, port),
+        }
+    }
+
+    /// Begins to leave; `told`: the master wants it. Idempotent.
+    pub(crate) fn leave(&mut self, told: bool, port: &mut Port) {
+        if self.leaving.is_some() || !port.is_open() {
+            return;
+        }
+        self.leaving = Some(if told { Leaving::Told } else { Leaving::OnPurpose });
+        self.census.leaving.store(true, SeqCst);
+        let open: Vec<_> = self.serving.iter().map(|(key, one)| (key.clone(), one.id)).collect();
+        for (key, id) in open {
+            self.close(&key, id, port);
+        }
+        self.give_up_questions();
+        self.go_on(port);
+    }
+
+    fn give_up_questions(&mut self) {
+        for (seq, mut asked) in self.asked.drain() {
+            asked.signal.set(true);
+            self.answers.insert(seq, Err(gone()));
+        }
+    }
+
+    /// The next step of leaving, if its time has come: after the last connection.
+    pub(crate) fn go_on(&mut self, port: &mut Port) {
+        if self.census.live.load(SeqCst) > 0 {
+            return;
+        }
+        match self.leaving {
+            Some(Leaving::Told) => port.close_when_idle(),
+            Some(Leaving::OnPurpose) => {
+                let seq = self.post(Act::ExitedAfterDisconnect, port);
+                self.leaving = Some(Leaving::Announced(seq));
+            }
+            Some(Leaving::Announced(_)) | None => {}
+        }
+    }
+}
+
+impl Serving {
+    fn has_room(&self) -> bool {
+        self.gate.has_room(self.offers.len()) && self.offers.len() < MOST_OFFERS
+    }
+}
+
+impl Router for Roster {
+    fn route(&mut self, message: Cluster, attachment: Attachment, port: &mut Port) {
+        match message.act {
+            Act::Reply(reply) => {
+                let Some(ack) = reply.ack.and_then(|ack| u64::try_from(ack).ok()) else { return };
+                if self.leaving == Some(Leaving::Announced(ack)) {
+                    port.close_when_idle();
+                }
+                self.answered(ack, reply, attachment);
+            }
+            Act::NewConnection { key } => self.offered(&key, message.seq, attachment, port),
+            Act::Disconnect => self.leave(true, port),
+            act => log::debug!("ignored {act:?} from the master"),
+        }
+    }
+
+    fn closed(&mut self) {
+        self.leaving.get_or_insert(Leaving::Told);
+        self.census.leaving.store(true, SeqCst);
+        for (_, mut serving) in self.serving.drain() {
+            serving.gate.shut();
+            serving.signal.set(true);
+        }
+        self.indexes.clear();
+        self.give_up_questions();
+    }
+}
+
+/// A query for an address, as Node's worker writes it.
+pub(crate) fn query(address: Option<String>, port: Option<i64>, family: Family) -> Query {
+    Query {
+        index: 0,
+        data: Value::Null,
+        address,
+        port,
+        family,
+        fd: None,
+        flags: None,
+        backlog: None,
+        readable_all: None,
+        writable_all: None,
+    }
+}

@@ -1,0 +1,47 @@
+//! Accepting, and a place in a socket's queue of exclusive waiters.
+
+use std::{
+    io,
+    os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
+    ptr,
+};
+
+use nix::libc;
+use socket2::SockAddr;
+
+/// Takes a connection that waits, close-on-exec from birth.
+pub(crate) fn accept(socket: BorrowedFd<'_>, nonblocking: bool) -> io::Result<(OwnedFd, SockAddr)> {
+    let flags = libc::SOCK_CLOEXEC | if nonblocking { libc::SOCK_NONBLOCK } else { 0 };
+    // SAFETY: the storage is as long as its length says, and accept4 fills both.
+    let (address, number) = unsafe {
+        let mut number = -1;
+        let ((), address) = SockAddr::try_init(|storage, length| {
+            number = libc::accept4(socket.as_raw_fd(), storage.cast(), length, flags);
+            if number < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+        })?;
+        (address, number)
+    };
+    // SAFETY: accept4 has just made this descriptor, so we are its only owner.
+    Ok((unsafe { OwnedFd::from_raw_fd(number) }, address))
+}
+
+/// Adds the socket to an epoll with `EPOLLEXCLUSIVE`: of all that wait for the socket, in all
+/// processes, an event wakes one.
+///
+/// The epoll comes as a number because it may be that of a foreign loop.
+pub(crate) fn add_exclusive(epoll: RawFd, socket: BorrowedFd<'_>, data: u64) -> io::Result<()> {
+    let events = (libc::EPOLLIN | libc::EPOLLEXCLUSIVE) as u32;
+    let mut event = libc::epoll_event { events, u64: data };
+    // SAFETY: the event lives through the call; a wrong number gives EBADF or EINVAL.
+    let code =
+        unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_ADD, socket.as_raw_fd(), &raw mut event) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes the socket out of an epoll again.
+pub(crate) fn remove(epoll: RawFd, socket: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: EPOLL_CTL_DEL reads no event; a wrong number gives EBADF, EINVAL or ENOENT.
+    let code =
+        unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, socket.as_raw_fd(), ptr::null_mut()) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

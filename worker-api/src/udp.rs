@@ -1,0 +1,152 @@
+//! UDP sockets that workers share.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    sync::Arc,
+};
+
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
+use socket2::SockRef;
+
+use crate::{
+    Address, Error, ListenOptions, Result,
+    gate::Gate,
+    latch::Reason,
+    listener::Tie,
+    source::fd_source,
+    wire::{Query, bind},
+    worker::Core,
+};
+
+/// A UDP socket that the workers share: each datagram goes to one of them. Dropping it closes
+/// it. As a mio source, or through [`AsFd`], it is readable while
+/// [`try_recv_from`](Self::try_recv_from) has work; call that until it gives `WouldBlock`.
+#[derive(Debug)]
+pub struct UdpSocket {
+    tie: Tie,
+    gate: Arc<Gate>,
+    local: SocketAddr,
+}
+
+impl UdpSocket {
+    /// Over the socket that is installed in the gate.
+    pub(crate) fn over(tie: Tie, gate: Arc<Gate>) -> io::Result<Self> {
+        let found = gate.with_socket(|socket| SockRef::from(&socket).local_addr());
+        let local = found.and_then(Result::ok).and_then(|found| found.as_socket());
+        let local = local.ok_or(io::ErrorKind::NotConnected)?;
+        gate.watch()?;
+        Ok(Self { tie, gate, local })
+    }
+
+    /// Binds without the master.
+    pub(crate) fn bind_own(core: Option<&Arc<Core>>, query: &Query) -> io::Result<Self> {
+        let bound = bind(query)?;
+        let (tie, gate) = Tie::own(core, None)?;
+        gate.install(bound.socket);
+        Self::over(tie, gate)
+    }
+
+    /// Waits for a datagram: its length, of which what fits is in the buffer, and its sender.
+    /// `None`: this worker is to leave.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+        loop {
+            if self.gate.is_closed() {
+                return Ok(None);
+            }
+            for reason in self.gate.latch().reasons()? {
+                match (reason, self.tie.core()) {
+                    (Reason::Socket, _) => match self.receive(buffer) {
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                        outcome => return outcome.map(Some),
+                    },
+                    (Reason::Channel, Some(core)) => core.serve(),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// A datagram, if one is there now. Serves the channel as well.
+    ///
+    /// # Errors
+    ///
+    /// `WouldBlock` if none is there, also after the end; what the system says.
+    pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let outcome = self.receive(buffer);
+        let is_empty =
+            outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+        if let Some(core) = self.tie.core().filter(|_| is_empty) {
+            core.serve();
+        }
+        outcome
+    }
+
+    fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        let received =
+            self.gate.with_socket(|socket| recvfrom::<SockaddrStorage>(socket.as_raw_fd(), buffer));
+        let (length, sender) = received.ok_or(io::ErrorKind::WouldBlock)??;
+        let sender = sender.and_then(socket_address).ok_or(io::ErrorKind::InvalidData)?;
+        Ok((length, sender))
+    }
+
+    /// Sends a datagram; how many bytes of it.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotConnected` after the end.
+    pub fn send_to(&self, bytes: &[u8], address: SocketAddr) -> io::Result<usize> {
+        let to = SockaddrStorage::from(address);
+        let sent = self
+            .gate
+            .with_socket(|socket| sendto(socket.as_raw_fd(), bytes, &to, MsgFlags::empty()));
+        Ok(sent.ok_or(io::ErrorKind::NotConnected)??)
+    }
+
+    /// Where it is bound: with the real port, where port 0 was asked for.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.local
+    }
+
+    /// The plain socket, which does not block and which this worker forgets.
+    ///
+    /// # Errors
+    ///
+    /// What the system says; `NotConnected` after the end.
+    pub fn into_std(self) -> io::Result<std::net::UdpSocket> {
+        let copy = self.gate.with_socket(|socket| socket.try_clone_to_owned());
+        Ok(copy.ok_or(io::ErrorKind::NotConnected)??.into())
+    }
+}
+
+fn socket_address(storage: SockaddrStorage) -> Option<SocketAddr> {
+    if let Some(v4) = storage.as_sockaddr_in() {
+        return Some(SocketAddr::V4((*v4).into()));
+    }
+    storage.as_sockaddr_in6().map(|v6| SocketAddr::V6((*v6).into()))
+}
+
+impl Drop for UdpSocket {
+    fn drop(&mut self) {
+        self.tie.close(&self.gate);
+    }
+}
+
+impl AsFd for UdpSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.gate.latch().as_fd()
+    }
+}
+
+fd_source!(UdpSocket);
+
+/// Binds in a program that runs alone.
+pub(crate) fn bind_alone(address: Address, options: &ListenOptions) -> Result<UdpSocket> {
+    let query = options.datagram_query(&address)?;
+    UdpSocket::bind_own(None, &query).map_err(|source| Error::Listen { address, source })
+}

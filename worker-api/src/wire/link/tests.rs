@@ -1,0 +1,213 @@
+use super::*;
+use crate::wire::{Label, encode, encode_with};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use std::{
+    fs::File,
+    net::TcpListener,
+    os::fd::{AsRawFd, BorrowedFd},
+};
+
+const LABEL: Label = Label { kind: "net.Native", dgram_type: None };
+
+fn pair() -> (Link, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    (Link::new(ours, 1000).unwrap(), theirs)
+}
+
+fn write(peer: &UnixStream, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) {
+    assert_eq!(transmit(peer.as_fd(), bytes, descriptor).unwrap(), bytes.len());
+}
+
+fn read_all(link: &mut Link) -> Result<Vec<Received>> {
+    let mut all = Vec::new();
+    let mut scratch = [0; 4096];
+    while link.fill(&mut scratch)? == Fill::Bytes {
+        while let Some(received) = link.next_received()? {
+            all.push(received);
+        }
+    }
+    Ok(all)
+}
+
+fn peer_reads(peer: &UnixStream) -> String {
+    let (mut buffer, mut descriptors) = ([0; 4096], Vec::new());
+    match receive(peer.as_fd(), &mut buffer, &mut descriptors) {
+        Ok(arrival) => {
+            let text = String::from_utf8_lossy(&buffer[..arrival.bytes]).into_owned();
+            text + &"+".repeat(descriptors.len())
+        }
+        Err(error) => error.kind().to_string(),
+    }
+}
+
+#[test]
+fn a_descriptor_is_acknowledged_and_close_on_exec() {
+    let (mut link, peer) = pair();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    write(&peer, &encode_with(LABEL, &json!({"n": 1})).unwrap(), Some(server.as_fd()));
+    let mut all = read_all(&mut link).unwrap();
+    let Some(Received::Message { packet, attachment: Attachment::Descriptor(descriptor, kind) }) =
+        all.pop()
+    else {
+        panic!("no descriptor");
+    };
+    assert_eq!((packet, kind.as_str()), (Packet::User(json!({"n": 1})), "net.Native"));
+    let flags = nix::fcntl::fcntl(descriptor.as_fd(), nix::fcntl::FcntlArg::F_GETFD).unwrap();
+    assert_eq!(flags, nix::libc::FD_CLOEXEC);
+    assert!(link.flush().unwrap());
+    assert_eq!(peer_reads(&peer), "{\"cmd\":\"NODE_HANDLE_ACK\"}\n");
+}
+
+#[test]
+fn an_announced_descriptor_that_does_not_come_is_told() {
+    let (mut link, peer) = pair();
+    write(&peer, &encode_with(LABEL, "x").unwrap(), None);
+    let all = read_all(&mut link).unwrap();
+    assert!(matches!(all[..], [Received::Message { attachment: Attachment::Missing, .. }]));
+    assert!(link.flush().unwrap());
+    assert_eq!(peer_reads(&peer), "{\"cmd\":\"NODE_HANDLE_NACK\"}\n");
+}
+
+#[test]
+fn a_descriptor_where_none_belongs_breaks_the_protocol_and_is_closed() {
+    let (mut link, peer) = pair();
+    let (reader, writer) = io::pipe().unwrap();
+    write(&peer, b"1\n", Some(writer.as_fd()));
+    drop(writer);
+    let error = read_all(&mut link).unwrap_err();
+    assert!(matches!(error, Error::Protocol { .. }), "{error:?}");
+    link.shut_down();
+    // The pipe's end proves that nobody holds the descriptor any more.
+    let mut poll = [nix::poll::PollFd::new(reader.as_fd(), nix::poll::PollFlags::empty())];
+    nix::poll::poll(&mut poll, 0u8).unwrap();
+    assert!(poll[0].revents().unwrap().contains(nix::poll::PollFlags::POLLHUP));
+}
+
+#[test]
+fn rubbish_endless_lines_and_false_acks_are_errors() {
+    for bytes in [&b"rubbish\n"[..], b"\n", ACK, NACK, &[b'x'; 1001]] {
+        let (mut link, peer) = pair();
+        write(&peer, bytes, None);
+        assert!(read_all(&mut link).is_err(), "{}", String::from_utf8_lossy(bytes));
+    }
+}
+
+#[test]
+fn text_without_a_newline_at_the_end_is_dropped() {
+    let (mut link, peer) = pair();
+    write(&peer, b"1\n{\"half\":", None);
+    drop(peer);
+    assert_eq!(read_all(&mut link).unwrap().len(), 1);
+    assert_eq!(link.fill(&mut [0; 16]).unwrap(), Fill::Closed);
+}
+
+#[test]
+fn descriptors_in_both_directions_do_not_deadlock() {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    let mut links = [Link::new(ours, 1000).unwrap(), Link::new(theirs, 1000).unwrap()];
+    let file = Arc::new(OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()));
+    for link in &mut links {
+        for number in 0..10 {
+            let descriptor = Arc::clone(&file);
+            let rider = Some(Rider { descriptor, resend: false, tag: Some(number) });
+            link.send(encode_with(LABEL, &number).unwrap(), rider).unwrap();
+        }
+    }
+    let mut delivered = 0;
+    for _ in 0..100 {
+        for link in &mut links {
+            link.flush().unwrap();
+            let all = read_all(link).unwrap();
+            delivered += all.iter().filter(|one| matches!(one, Received::Delivered(_))).count();
+        }
+    }
+    assert_eq!(delivered, 20);
+    assert!(links.iter().all(Link::is_idle));
+}
+
+#[test]
+fn a_lost_listener_is_reported_with_its_tag() {
+    let (mut link, peer) = pair();
+    let descriptor = Arc::new(OwnedFd::from(File::open("/dev/null").unwrap()));
+    let rider = Rider { descriptor, resend: false, tag: Some(9) };
+    link.send(encode_with(LABEL, &1).unwrap(), Some(rider)).unwrap();
+    link.flush().unwrap();
+    write(&peer, NACK, None);
+    let all = read_all(&mut link).unwrap();
+    assert!(matches!(all[..], [Received::Lost(Rider { tag: Some(9), .. })]));
+}
+
+/// A message of the property test: its text, and whether a descriptor goes with it.
+fn messages() -> impl Strategy<Value = Vec<(String, bool)>> {
+    prop::collection::vec((".{0,30}", any::<bool>()), 0..12)
+}
+
+proptest! {
+    /// Any messages, cut anywhere, each descriptor on any chunk of its message: they arrive
+    /// in order, each with its own descriptor.
+    #[test]
+    fn each_descriptor_finds_its_message(
+        messages in messages(),
+        cuts in prop::collection::vec(1usize..40, 1..12),
+        places in prop::collection::vec(any::<prop::sample::Index>(), 12),
+    ) {
+        let (mut link, peer) = pair();
+        let mut cut = cuts.iter().cycle();
+        let mut expected = Vec::new();
+        let mut seen = Vec::new();
+        for ((text, with), place) in messages.iter().zip(&places) {
+            let pipe = with.then(|| io::pipe().unwrap().0);
+            let line = match with {
+                true => encode_with(LABEL, text).unwrap(),
+                false => encode(text).unwrap(),
+            };
+            expected.push((text.clone(), pipe.as_ref().map(inode)));
+            let mut chunks = Vec::new();
+            let mut rest = &line[..];
+            while !rest.is_empty() {
+                let (now, later) = rest.split_at(rest.len().min(*cut.next().unwrap()));
+                chunks.push(now);
+                rest = later;
+            }
+            let rides = place.index(chunks.len());
+            for (index, chunk) in chunks.iter().enumerate() {
+                let descriptor = pipe.as_ref().filter(|_| index == rides).map(|pipe| pipe.as_fd());
+                write(&peer, chunk, descriptor);
+                if index % 2 == 0 {
+                    seen.extend(read_all(&mut link).unwrap());
+                }
+            }
+        }
+        seen.extend(read_all(&mut link).unwrap());
+        let seen: Vec<_> = seen.into_iter().map(|received| match received {
+            Received::Message { packet: Packet::User(Value::String(text)), attachment } => {
+                match attachment {
+                    Attachment::Descriptor(descriptor, _) => (text, Some(inode(&descriptor))),
+                    Attachment::Nothing => (text, None),
+                    Attachment::Missing => panic!("missing"),
+                }
+            }
+            other => panic!("{other:?}"),
+        }).collect();
+        prop_assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn no_bytes_panic_or_hang(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..8)) {
+        let (mut link, peer) = pair();
+        for chunk in &chunks {
+            write(&peer, chunk, None);
+            if read_all(&mut link).is_err() {
+                return Ok(());
+            }
+        }
+        drop(peer);
+        let _ = read_all(&mut link);
+    }
+}
+
+fn inode(descriptor: &impl AsRawFd) -> String {
+    let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
+    std::fs::read_link(path).unwrap().to_string_lossy().into_owned()
+}

@@ -1,0 +1,21 @@
+//! The protocol's pieces, for those who build a master: what both ends of a channel share.
+//!
+//! `docs/protocol.md` describes the bytes. None of this waits or keeps a clock. It follows
+//! the needs of the `cluster` crate, so a minor version may change it.
+
+mod bind;
+mod cluster;
+mod frame;
+mod link;
+mod outbox;
+mod packet;
+mod parcel;
+
+pub use crate::handle::Kind;
+pub use bind::{Bound, SocketFile, backlog, bind};
+pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, Sockname};
+pub use frame::{Frames, TooLong};
+pub use link::{Attachment, FULL, Fill, HIGH_WATER, LONGEST_LINE, Link, Received};
+pub use outbox::{Outbox, Refusal, Rider};
+pub use packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with};
+pub use parcel::{pack, unpack};

@@ -1,0 +1,270 @@
+//! The messages of a channel: what a line means, and how a message is written.
+
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::cluster::Cluster;
+use crate::{Error, Result};
+
+/// The answer to a message whose descriptor has come.
+pub const ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
+/// The answer to a message whose descriptor has not come.
+pub const NACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_NACK\"}\n";
+
+const PREFIX: &str = "NODE_";
+
+/// One message, as its line has it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Packet {
+    /// Any JSON value that is not internal.
+    User(Value),
+    /// A message that comes with a descriptor (`NODE_HANDLE`).
+    Handle {
+        /// Which of Node's five kinds, as the sender says.
+        kind: String,
+        /// What it comes with; never a `Handle` again.
+        packet: Box<Packet>,
+    },
+    /// The other side has the descriptor.
+    Ack,
+    /// The other side got the message without its descriptor.
+    Nack,
+    /// A message of the cluster module (`NODE_CLUSTER`).
+    Cluster(Cluster),
+    /// A question or an answer about sockets that were sent (`NODE_SOCKET_…`).
+    Sockets(Sockets),
+    /// Internal, and unknown here: to be ignored.
+    Unknown(String),
+}
+
+/// How a parent learns when the sockets that it sent to a child are closed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sockets {
+    /// Tell me when all sockets of this key are closed.
+    NotifyClose(String),
+    /// They are.
+    AllClosed(String),
+    /// How many are open?
+    GetCount(String),
+    /// So many.
+    Count(String, u64),
+}
+
+impl Packet {
+    /// Reads one line.
+    ///
+    /// A message is internal if it is an object whose `cmd` is a text that starts with
+    /// `NODE_` and goes on after that.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] if it is not JSON, [`Error::Protocol`] if it is internal and not of
+    /// the shape that its `cmd` wants.
+    pub fn decode(line: &[u8]) -> Result<Self> {
+        let value = serde_json::from_slice(line).map_err(|source| Error::Decode { source })?;
+        Self::of(value)
+    }
+
+    fn of(value: Value) -> Result<Self> {
+        let Value::Object(mut object) = value else { return Ok(Self::User(value)) };
+        let internal = match object.get("cmd") {
+            Some(Value::String(cmd)) => cmd.len() > PREFIX.len() && cmd.starts_with(PREFIX),
+            _ => false,
+        };
+        if !internal {
+            return Ok(Self::User(Value::Object(object)));
+        }
+        let Some(Value::String(cmd)) = object.remove("cmd") else { return Ok(Self::Nack) };
+        match cmd.as_str() {
+            "NODE_HANDLE" => Self::with_handle(object),
+            "NODE_HANDLE_ACK" => Ok(Self::Ack),
+            "NODE_HANDLE_NACK" => Ok(Self::Nack),
+            "NODE_CLUSTER" => Cluster::decode(object).map(Self::Cluster),
+            "NODE_SOCKET_NOTIFY_CLOSE" => {
+                key(&mut object).map(|key| Self::Sockets(Sockets::NotifyClose(key)))
+            }
+            "NODE_SOCKET_ALL_CLOSED" => {
+                key(&mut object).map(|key| Self::Sockets(Sockets::AllClosed(key)))
+            }
+            "NODE_SOCKET_GET_COUNT" => {
+                key(&mut object).map(|key| Self::Sockets(Sockets::GetCount(key)))
+            }
+            "NODE_SOCKET_COUNT" => {
+                let count = object.get("count").and_then(Value::as_u64).unwrap_or(0);
+                key(&mut object).map(|key| Self::Sockets(Sockets::Count(key, count)))
+            }
+            _ => Ok(Self::Unknown(cmd)),
+        }
+    }
+
+    fn with_handle(mut object: Map<String, Value>) -> Result<Self> {
+        let packet = Self::of(object.remove("msg").unwrap_or(Value::Null))?;
+        // Node wraps a message that it sends once more in a second NODE_HANDLE.
+        if matches!(packet, Self::Handle { .. }) {
+            return Ok(packet);
+        }
+        let Some(Value::String(kind)) = object.remove("type") else {
+            return Err(Error::protocol("a NODE_HANDLE without a type"));
+        };
+        Ok(Self::Handle { kind, packet: Box::new(packet) })
+    }
+}
+
+fn key(object: &mut Map<String, Value>) -> Result<String> {
+    match object.remove("key") {
+        Some(Value::String(key)) => Ok(key),
+        _ => Err(Error::protocol("a NODE_SOCKET message without a key")),
+    }
+}
+
+#[derive(Serialize)]
+struct HandleLine<'a, T: ?Sized> {
+    cmd: &'static str,
+    r#type: &'static str,
+    msg: &'a T,
+    #[serde(rename = "dgramType", skip_serializing_if = "Option::is_none")]
+    dgram_type: Option<&'static str>,
+}
+
+/// What is said about a descriptor on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Label {
+    /// Node's name of its kind.
+    pub kind: &'static str,
+    /// `udp4` or `udp6`, with `dgram.Socket` only.
+    pub dgram_type: Option<&'static str>,
+}
+
+/// One line, newline included, for a message without a descriptor.
+///
+/// # Errors
+///
+/// [`Error::Encode`] if the value cannot be JSON.
+pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>> {
+    let mut line = serde_json::to_vec(message).map_err(|source| Error::Encode { source })?;
+    line.push(b'\n');
+    Ok(line)
+}
+
+/// One line, newline included, for a message with a descriptor.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_with<T: Serialize + ?Sized>(label: Label, message: &T) -> Result<Vec<u8>> {
+    encode(&HandleLine {
+        cmd: "NODE_HANDLE",
+        r#type: label.kind,
+        msg: message,
+        dgram_type: label.dgram_type,
+    })
+}
+
+/// One line, newline included, about sockets that were sent.
+///
+/// # Errors
+///
+/// As [`encode`].
+pub fn encode_sockets(sockets: &Sockets) -> Result<Vec<u8>> {
+    #[derive(Serialize)]
+    struct Line<'a> {
+        cmd: &'static str,
+        key: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+    }
+    let (cmd, key, count) = match sockets {
+        Sockets::NotifyClose(key) => ("NODE_SOCKET_NOTIFY_CLOSE", key, None),
+        Sockets::AllClosed(key) => ("NODE_SOCKET_ALL_CLOSED", key, None),
+        Sockets::GetCount(key) => ("NODE_SOCKET_GET_COUNT", key, None),
+        Sockets::Count(key, count) => ("NODE_SOCKET_COUNT", key, Some(*count)),
+    };
+    encode(&Line { cmd, key, count })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn read(text: &str) -> Packet {
+        Packet::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error:?}"))
+    }
+
+    #[test]
+    fn internal_is_what_node_says_is_internal() {
+        for user in [
+            "1.5",
+            "null",
+            "\"NODE_x\"",
+            r#"{"cmd":"NODE_"}"#,
+            r#"{"cmd":"node_x"}"#,
+            r#"{"cmd":7}"#,
+        ] {
+            assert_eq!(read(user), Packet::User(serde_json::from_str(user).unwrap()));
+        }
+        assert_eq!(read(r#"{"cmd":"NODE_x"}"#), Packet::Unknown("NODE_x".into()));
+        assert_eq!(read(" {\"cmd\" : \"NODE_HANDLE_ACK\"}\r"), Packet::Ack);
+        assert_eq!(Packet::decode(&ACK[..ACK.len() - 1]).unwrap(), Packet::Ack);
+        assert_eq!(Packet::decode(&NACK[..NACK.len() - 1]).unwrap(), Packet::Nack);
+    }
+
+    #[test]
+    fn a_message_sent_again_by_node_is_unwrapped() {
+        let line = r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_HANDLE","type":"net.Socket","msg":"sock","key":"4:127.0.0.1:0"}}"#;
+        let packet = Box::new(Packet::User("sock".into()));
+        assert_eq!(read(line), Packet::Handle { kind: "net.Socket".into(), packet });
+    }
+
+    #[test]
+    fn rubbish_is_an_error() {
+        for text in ["", "{", "nonsense", "\u{1}", r#"{"cmd":"NODE_HANDLE","msg":1}"#] {
+            assert!(Packet::decode(text.as_bytes()).is_err(), "{text:?}");
+        }
+        assert!(Packet::decode(&[0xff, 0xfe]).is_err());
+        let deep = "[".repeat(100_000);
+        assert!(Packet::decode(deep.as_bytes()).is_err(), "and no overflow of the stack");
+    }
+
+    #[test]
+    fn lines_are_written_as_node_writes_them() {
+        let label = Label { kind: "net.Server", dgram_type: None };
+        assert_eq!(
+            encode_with(label, &json!({"h": 1})).unwrap(),
+            b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Server\",\"msg\":{\"h\":1}}\n"
+        );
+        let label = Label { kind: "dgram.Socket", dgram_type: Some("udp4") };
+        assert_eq!(
+            encode_with(label, "u").unwrap(),
+            b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"dgram.Socket\",\"msg\":\"u\",\"dgramType\":\"udp4\"}\n"
+        );
+        assert_eq!(
+            encode_sockets(&Sockets::Count("4:127.0.0.1:0".into(), 1)).unwrap(),
+            b"{\"cmd\":\"NODE_SOCKET_COUNT\",\"key\":\"4:127.0.0.1:0\",\"count\":1}\n"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(line in prop::collection::vec(any::<u8>(), 0..200)) {
+            let _ = Packet::decode(&line);
+        }
+
+        #[test]
+        fn no_internal_message_panics(
+            cmd in "NODE_(CLUSTER|HANDLE|SOCKET_COUNT)",
+            rest in r#"("(act|msg|seq|ack|key|type|port|errno|index)":("queryServer"|"listening"|"newconn"|null|-1|[0-9]{1,25}|\{\}),){0,6}"#,
+        ) {
+            let _ = Packet::decode(format!("{{{rest}\"cmd\":\"{cmd}\"}}").as_bytes());
+        }
+
+        #[test]
+        fn user_messages_come_back(text in ".*", number in any::<i64>()) {
+            let value = json!({"text": text, "number": number, "list": [text, null]});
+            let line = encode(&value).unwrap();
+            prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
+            prop_assert_eq!(Packet::decode(&line[..line.len() - 1]).unwrap(), Packet::User(value));
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! This process as a worker.
+
+use std::{
+    io,
+    os::{
+        fd::{AsFd, BorrowedFd},
+        unix::net::UnixStream,
+    },
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use serde::Serialize;
+use socket2::SockRef;
+
+use crate::{
+    Error, Handle, ListenOptions, Listener, Message, Result, ToAddress, UdpSocket,
+    endpoint::Endpoint,
+    gate::Gate,
+    latch::{Latch, Signal},
+    listener::Tie,
+    roster::{Answer, Census, Roster},
+    source::fd_source,
+    wire::{Act, Query, encode, pack},
+};
+
+/// This process as a worker: its channel to the master, and what it got from there.
+///
+/// Clones are the same worker; any number of threads may use them. Who waits on anything of a
+/// worker's (a message, a connection) also serves the channel meanwhile. A program that waits
+/// on nothing of ours starts [`drive`](Self::drive).
+///
+/// As a mio source, or through [`AsFd`], a worker is readable while
+/// [`try_recv`](Self::try_recv) has work, which includes being told to leave; call it until it
+/// gives `None`.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    pub(crate) core: Arc<Core>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Core {
+    id: u32,
+    pub(crate) endpoint: Endpoint<Roster>,
+    census: Arc<Census>,
+    /// Threads in `drain`, so that the end of a connection costs nothing without them.
+    draining: AtomicUsize,
+    drained: (Mutex<()>, Condvar),
+}
+
+impl Core {
+    pub(crate) fn begin(&self) {
+        self.census.live.fetch_add(1, SeqCst);
+    }
+
+    pub(crate) fn end(&self) {
+        if self.census.live.fetch_sub(1, SeqCst) > 1 {
+            return;
+        }
+        if self.census.leaving.load(SeqCst) {
+            let mut state = self.endpoint.lock();
+            let state = &mut *state;
+            state.router.go_on(&mut state.port);
+            state.settle();
+        }
+        if self.draining.load(SeqCst) > 0 {
+            let _guard = self.drained.0.lock().unwrap_or_else(PoisonError::into_inner);
+            self.drained.1.notify_all();
+        }
+    }
+
+    /// Serves the channel as long as there is something.
+    pub(crate) fn serve(&self) {
+        let mut state = self.endpoint.lock();
+        while state.pump() {}
+    }
+
+    pub(crate) fn close(&self, key: &str, id: u64) {
+        let mut state = self.endpoint.lock();
+        let state = &mut *state;
+        state.router.close(key, id, &mut state.port);
+        state.settle();
+    }
+
+    /// Asks the master to listen, and waits for its answer.
+    fn ask(&self, query: Query, signal: Signal, gate: &Arc<Gate>) -> io::Result<Asked> {
+        let (id, query) = {
+            let mut state = self.endpoint.lock();
+            let state = &mut *state;
+            let asked = state.router.ask(query, signal, Arc::clone(gate), &mut state.port);
+            state.settle();
+            asked
+        };
+        let answer = self
+            .endpoint
+            .serve_until(gate.latch().as_fd(), None, |state| state.router.answer(id))?
+            .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
+        Ok(Asked { id, query, answer })
+    }
+
+    /// Says that the listener of this query listens, with its real port.
+    fn tell_listening(&self, mut query: Query, port: Option<u16>) {
+        if let Some(port) = port {
+            query.port = Some(port.into());
+        }
+        let mut state = self.endpoint.lock();
+        let state = &mut *state;
+        state.router.post(Act::Listening(query), &mut state.port);
+        state.settle();
+    }
+}
+
+/// An answered query.
+struct Asked {
+    id: u64,
+    query: Query,
+    answer: Answer,
+}
+
+impl Worker {
+    pub(crate) fn new(id: u32, socket: UnixStream) -> Result<Self> {
+        let census = Arc::new(Census::default());
+        let endpoint = Endpoint::new(socket, Roster::new(Arc::clone(&census)))?;
+        let (draining, drained) = (AtomicUsize::new(0), (Mutex::default(), Condvar::new()));
+        let core = Arc::new(Core { id, endpoint, census, draining, drained });
+        let worker = Self { core };
+        worker.post(Act::Online);
+        Ok(worker)
+    }
+
+    fn post(&self, act: Act) {
+        let mut state = self.core.endpoint.lock();
+        let state = &mut *state;
+        state.router.post(act, &mut state.port);
+        state.settle();
+    }
+
+    /// The number that the master gave to this worker: 1 and up, never given again.
+    pub fn id(&self) -> u32 {
+        self.core.id
+    }
+
+    /// Listens on an address through the master, which all workers that name it share.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Address`] if it is no address, [`Error::Listen`] with the reason of this
+    /// system or the master's: in use, not permitted, the worker is leaving.
+    pub fn listen(&self, address: impl ToAddress) -> Result<Listener> {
+        self.listen_with(address, &ListenOptions::new())
+    }
+
+    /// Listens with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn listen_with(
+        &self,
+        address: impl ToAddress,
+        options: &ListenOptions,
+    ) -> Result<Listener> {
+        let address = address.to_address()?.absolute()?;
+        let query = options.query(&address)?;
+        let outcome = if options.exclusive {
+            Listener::bind_own(Some(&self.core), &query, options)
+        } else {
+            self.listen_shared(query, &address, options)
+        };
+        outcome.map_err(|source| Error::Listen { address, source })
+    }
+
+    fn listen_shared(
+        &self,
+        query: Query,
+        address: &crate::Address,
+        options: &ListenOptions,
+    ) -> io::Result<Listener> {
+        let signal = Signal::new()?;
+        let latch = Latch::new(Some(self.core.endpoint.socket()), &signal)?;
+        let gate = Arc::new(Gate::new(latch, options.max_connections));
+        let Asked { id, query, answer } = self.core.ask(query, signal, &gate)?;
+        let sockname = answer.sockname;
+        let listener = Listener::shared(&self.core, gate, answer.key, id, address);
+        let (listener, port) = match answer.socket {
+            Some(socket) => {
+                listener.check_port(&socket, &query)?;
+                listener.start(socket, &query)?
+            }
+            None => listener.handed(sockname),
+        };
+        self.core.tell_listening(query, port);
+        Ok(listener)
+    }
+
+    /// Binds a UDP port through the master, which all workers that name it share: each
+    /// datagram goes to one of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn bind(&self, address: impl ToAddress) -> Result<UdpSocket> {
+        self.bind_with(address, &ListenOptions::new())
+    }
+
+    /// Binds a UDP port with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub fn bind_with(&self, address: impl ToAddress, options: &ListenOptions) -> Result<UdpSocket> {
+        let address = address.to_address()?;
+        let query = options.datagram_query(&address)?;
+        let outcome = if options.exclusive {
+            UdpSocket::bind_own(Some(&self.core), &query)
+        } else {
+            self.bind_shared(query)
+        };
+        outcome.map_err(|source| Error::Listen { address, source })
+    }
+
+    fn bind_shared(&self, query: Query) -> io::Result<UdpSocket> {
+        let signal = Signal::new()?;
+        let latch = Latch::new(Some(self.core.endpoint.socket()), &signal)?;
+        let gate = Arc::new(Gate::new(latch, None));
+        let Asked { id, query, answer } = self.core.ask(query, signal, &gate)?;
+        let Some(socket) = answer.socket else {
+            self.core.close(&answer.key, id);
+            return Err(io::Error::other("the master sent no UDP socket"));
+        };
+        SockRef::from(&socket).set_nonblocking(true)?;
+        let port = SockRef::from(&socket).local_addr()?.as_socket().map(|address| address.port());
+        gate.install(socket);
+        self.core.tell_listening(query, port);
+        UdpSocket::over(Tie::Worker(Arc::clone(&self.core), answer.key, id), gate)
+    }
+
+    /// Says that this worker is ready, for programs whose readiness is not that they listen.
+    /// A Node primary takes no notice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] if the master is gone.
+    pub fn ready(&self) -> Result<()> {
+        if !self.is_connected() {
+            return Err(Error::Disconnected);
+        }
+        self.post(Act::Ready);
+        Ok(())
+    }
+
+    /// Sends a message to the master and waits until the system has it; the channel is served
+    /// meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if it cannot be JSON, [`Error::Disconnected`] if the master is gone.
+    pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
+        self.core.endpoint.send(encode(message)?, None)
+    }
+
+    /// Sends a message with a socket, which is the master's then: keep yours by `try_clone`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and `InvalidInput` if the socket is not what it says.
+    pub fn send_handle<T>(&self, message: &T, handle: impl Into<Handle>) -> Result<()>
+    where
+        T: Serialize + ?Sized,
+    {
+        let (line, rider) = pack(message, handle.into())?;
+        self.core.endpoint.send(line, Some(rider))
+    }
+
+    /// Sends a message without waiting. `false`: the master does not keep up (128 KiB or more
+    /// are queued); the rest is written by whoever waits on this worker next.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::Full`] with 256 MiB queued.
+    pub fn try_send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
+        self.core.endpoint.try_send(encode(message)?, None)
+    }
+
+    /// Waits for the next message of the master. `None`: the channel is closed.
+    ///
+    /// Messages that nobody receives are kept up to 64 MiB; later ones are dropped, and the
+    /// log says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] and [`Error::Protocol`], once, if the master wrote rubbish.
+    pub fn recv(&self) -> Result<Option<Message>> {
+        Ok(self.core.endpoint.receive(None)?.flatten())
+    }
+
+    /// The next message if one is there now.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn try_recv(&self) -> Result<Option<Message>> {
+        self.core.endpoint.try_receive()
+    }
+
+    /// Waits for the next message at most so long. `None`: not in time, or closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv).
+    pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
+        Ok(self.core.endpoint.receive(Some(Instant::now() + timeout))?.flatten())
+    }
+
+    /// The messages until the channel closes.
+    pub fn messages(&self) -> impl Iterator<Item = Result<Message>> + '_ {
+        std::iter::from_fn(|| self.recv().transpose())
+    }
+
+    /// Begins to leave as if the master had said so: listeners close now, the channel with
+    /// the last connection. For the master this is on purpose, no crash. Never waits;
+    /// idempotent.
+    pub fn disconnect(&self) {
+        let mut state = self.core.endpoint.lock();
+        let state = &mut *state;
+        state.router.leave(false, &mut state.port);
+        state.settle();
+    }
+
+    /// Whether this worker is to end: told to, on its own wish, or because the master went.
+    pub fn is_disconnecting(&self) -> bool {
+        self.core.census.leaving.load(SeqCst)
+    }
+
+    /// Whether the channel to the master is open.
+    pub fn is_connected(&self) -> bool {
+        self.core.endpoint.is_connected()
+    }
+
+    /// How many connections this worker has.
+    pub fn connections(&self) -> usize {
+        self.core.census.live.load(SeqCst)
+    }
+
+    /// Waits at most so long for the connections that other threads serve to end; how many
+    /// are left.
+    pub fn drain(&self, timeout: Duration) -> usize {
+        self.core.draining.fetch_add(1, SeqCst);
+        let (lock, changed) = &self.core.drained;
+        let guard = lock.lock().unwrap_or_else(PoisonError::into_inner);
+        let rest = changed.wait_timeout_while(guard, timeout, |()| self.connections() > 0);
+        drop(rest);
+        self.core.draining.fetch_sub(1, SeqCst);
+        self.connections()
+    }
+
+    /// Starts a thread that serves the channel until it closes, for programs that wait on
+    /// nothing of ours. Messages stay for [`try_recv`](Self::try_recv).
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if it has no room for a thread.
+    pub fn drive(&self) -> io::Result<JoinHandle<()>> {
+        let core = Arc::clone(&self.core);
+        let signal = Signal::new()?;
+        let latch = Latch::new(Some(core.endpoint.socket()), &signal)?;
+        thread::Builder::new().name("cluster-channel".into()).spawn(move || {
+            let closed = core.endpoint.serve_until(latch.as_fd(), None, |state| state.ended());
+            if let Err(error) = closed {
+                log::error!("cannot wait on the channel any more: {error}");
+            }
+            drop(signal);
+        })
+    }
+}
+
+impl AsFd for Worker {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.core.endpoint.as_fd()
+    }
+}
+
+fd_source!(Worker);
