@@ -44,9 +44,13 @@ impl Address {
         }
     }
 
-    /// The same with the working directory before a relative path: the other process may
-    /// stand elsewhere.
-    pub(crate) fn absolute(self) -> Result<Self> {
+    /// The same with the working directory before a relative path: another process may stand
+    /// elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when there is no working directory.
+    pub fn absolute(self) -> Result<Self> {
         match self {
             Self::Unix(path) if path.is_relative() => {
                 let path = env::current_dir()?.join(path);

@@ -100,7 +100,7 @@ impl Channel {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
-        Ok(self.endpoint.receive(Some(Instant::now() + timeout))?.flatten())
+        Ok(self.endpoint.receive(Instant::now().checked_add(timeout))?.flatten())
     }
 
     /// Ends the channel. Never waits: what is queued behind a socket still goes out when the

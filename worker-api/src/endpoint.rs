@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
+    net::Shutdown,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -53,7 +54,7 @@ impl Router for NoRouter {
 pub(crate) struct Endpoint<R> {
     state: Mutex<State<R>>,
     socket: Arc<UnixStream>,
-    latch: Latch,
+    latch: Arc<Latch>,
     /// Readable while nothing is left to write.
     written: Arc<EventFd>,
 }
@@ -66,6 +67,8 @@ pub(crate) struct Port {
     written: Signal,
     /// The channel ended before everything was written.
     cut_off: bool,
+    /// Something besides messages has come that a receiver has not yet seen.
+    news: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +90,8 @@ pub(crate) struct State<R> {
     scratch: Vec<u8>,
     /// Set while a receiver has reason to look.
     ready: Signal,
+    latch: Arc<Latch>,
+    watches_writing: bool,
 }
 
 impl Port {
@@ -101,11 +106,20 @@ impl Port {
     /// Sends a line and writes what can be written now. A lost channel is no error here: who
     /// reads will see its end.
     pub(crate) fn post(&mut self, line: Result<Vec<u8>>, rider: Option<Rider>) {
+        if self.is_closed() {
+            return;
+        }
         let sent = line.and_then(|line| self.link.send(line, rider));
         if let Err(error) = sent {
             log::warn!("a message of the cluster module is lost: {error:?}");
         }
         self.flush();
+    }
+
+    /// Has receivers look, though it is no message: so a foreign loop learns that its worker is
+    /// to leave when another thread has read it.
+    pub(crate) fn announce(&mut self) {
+        self.news = true;
     }
 
     /// Closes once everything is written and acknowledged.
@@ -115,12 +129,22 @@ impl Port {
         }
     }
 
+    /// Whether bytes wait for the socket.
+    fn is_writing(&self) -> bool {
+        !self.cut_off && self.link.is_writing()
+    }
+
     fn flush(&mut self) {
+        if self.cut_off {
+            return;
+        }
         if let Err(error) = self.link.flush() {
             log::debug!("cannot write to the channel: {error}");
             self.cut_off = true;
+            // The other side, if it is there, is to end as well: a line may be cut in two.
+            let _ = self.link.socket().shutdown(Shutdown::Write);
         }
-        self.written.set(self.link.queued() == 0);
+        self.written.set(self.cut_off || self.link.queued() == 0);
     }
 }
 
@@ -193,8 +217,21 @@ impl<R: Router> State<R> {
         if self.port.stage == Stage::Closing && self.port.link.is_idle() {
             self.close(None);
         }
-        let wanted = !self.inbox.is_empty() || self.port.is_closed();
+        let wanted = !self.inbox.is_empty() || self.port.is_closed() || self.port.news;
         self.ready.set(wanted);
+        self.watch_writing();
+    }
+
+    /// Has foreign loops wait until the rest can be written.
+    fn watch_writing(&mut self) {
+        let writing = self.port.is_writing();
+        if writing == self.watches_writing {
+            return;
+        }
+        self.watches_writing = writing;
+        if let Err(error) = self.latch.watch_writing(self.port.link.as_fd(), writing) {
+            log::error!("cannot wait to write to the channel: {error}");
+        }
     }
 
     fn close(&mut self, failure: Option<Error>) {
@@ -217,6 +254,26 @@ impl<R: Router> State<R> {
         self.port.is_closed().then_some(())
     }
 
+    /// Writes what can be written now, serving the channel meanwhile; whether nothing is left.
+    pub(crate) fn write_out(&mut self) -> Result<bool> {
+        let reads = self.reads();
+        while !self.is_written() && reads && self.pump() {}
+        self.settle();
+        if self.port.cut_off {
+            return Err(self.failure.take().unwrap_or(Error::Disconnected));
+        }
+        Ok(self.is_written())
+    }
+
+    pub(crate) fn is_written(&self) -> bool {
+        self.port.link.queued() == 0
+    }
+
+    /// Whether there is room for what may come in.
+    fn reads(&self) -> bool {
+        self.unread < MOST_UNREAD
+    }
+
     fn take(&mut self) -> Option<Result<Option<Message>>> {
         if let Some((message, length)) = self.inbox.pop_front() {
             self.unread -= length;
@@ -225,6 +282,9 @@ impl<R: Router> State<R> {
         }
         if let Some(failure) = self.failure.take() {
             return Some(Err(failure));
+        }
+        if std::mem::take(&mut self.port.news) {
+            self.settle();
         }
         self.port.is_closed().then_some(Ok(None))
     }
@@ -236,9 +296,9 @@ impl<R: Router> Endpoint<R> {
         let link = Link::new(socket, LONGEST_LINE).map_err(refused)?;
         let (ready, written) = (Signal::new().map_err(refused)?, Signal::new().map_err(refused)?);
         let socket = link.socket();
-        let latch = Latch::new(Some(socket.as_fd()), &ready).map_err(refused)?;
+        let latch = Arc::new(Latch::new(Some(socket.as_fd()), &ready).map_err(refused)?);
         let counter = written.counter();
-        let mut port = Port { link, stage: Stage::Open, written, cut_off: false };
+        let mut port = Port { link, stage: Stage::Open, written, cut_off: false, news: false };
         port.flush();
         let state = State {
             port,
@@ -248,6 +308,8 @@ impl<R: Router> Endpoint<R> {
             failure: None,
             scratch: Vec::new(),
             ready,
+            latch: Arc::clone(&latch),
+            watches_writing: false,
         };
         Ok(Self { state: Mutex::new(state), socket, latch, written: counter })
     }
@@ -260,6 +322,12 @@ impl<R: Router> Endpoint<R> {
     /// The channel, for other latches.
     pub(crate) fn socket(&self) -> BorrowedFd<'_> {
         self.socket.as_fd()
+    }
+
+    /// Readable while nothing is left to write.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn written(&self) -> BorrowedFd<'_> {
+        self.written.as_fd()
     }
 
     pub(crate) fn is_connected(&self) -> bool {
@@ -287,7 +355,7 @@ impl<R: Router> Endpoint<R> {
             if let Some(found) = done(&mut state) {
                 return Ok(Some(found));
             }
-            let writing = state.port.link.is_writing();
+            let writing = state.port.is_writing();
             drop(state);
             let descriptors =
                 [(latch, PollFlags::POLLIN), (self.socket.as_fd(), PollFlags::POLLOUT)];
@@ -334,18 +402,12 @@ impl<R: Router> Endpoint<R> {
         self.try_send(line, rider)?;
         loop {
             let mut state = self.lock();
-            let reads = state.unread < MOST_UNREAD;
-            while state.port.link.queued() > 0 && reads && state.pump() {}
-            state.settle();
-            if state.port.cut_off {
-                return Err(state.failure.take().unwrap_or(Error::Disconnected));
-            }
-            if state.port.link.queued() == 0 {
+            if state.write_out()? {
                 return Ok(());
             }
             let mut events = PollFlags::empty();
-            events.set(PollFlags::POLLIN, reads);
-            events.set(PollFlags::POLLOUT, state.port.link.is_writing());
+            events.set(PollFlags::POLLIN, state.reads());
+            events.set(PollFlags::POLLOUT, state.port.is_writing());
             drop(state);
             let descriptors =
                 [(self.socket.as_fd(), events), (self.written.as_fd(), PollFlags::POLLIN)];

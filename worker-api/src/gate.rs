@@ -4,7 +4,7 @@ use std::{
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{
-        PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering::SeqCst},
     },
 };
@@ -40,7 +40,7 @@ pub(crate) struct Gate {
 #[derive(Debug)]
 struct Way {
     /// None when connections are handed over, and after the end.
-    socket: Option<OwnedFd>,
+    socket: Option<Arc<OwnedFd>>,
     door: Door,
     /// Whether the socket is in the door's epoll.
     inside: bool,
@@ -91,7 +91,7 @@ impl Gate {
     pub(crate) fn install(&self, socket: OwnedFd) {
         let mut way = self.write();
         if !self.is_closed() {
-            way.socket = Some(socket);
+            way.socket = Some(Arc::new(socket));
         }
     }
 
@@ -110,7 +110,7 @@ impl Gate {
 
     /// Makes sure that the latch, or the foreign loop, watches the socket.
     pub(crate) fn watch(&self) -> io::Result<()> {
-        if self.read().inside || !self.has_room(0) {
+        if self.read().inside {
             return Ok(());
         }
         self.enter(&mut self.write())
@@ -125,11 +125,13 @@ impl Gate {
             return Ok(());
         };
         way.door = Door::Foreign(registry, token);
-        if self.has_room(0) { self.enter(&mut way) } else { Ok(()) }
+        self.enter(&mut way)
     }
 
+    /// Whether there is room is asked under the lock: it may have come or gone meanwhile.
     fn enter(&self, way: &mut Way) -> io::Result<()> {
-        let Some(socket) = way.socket.as_ref().filter(|_| !way.inside) else { return Ok(()) };
+        let wanted = !way.inside && self.has_room(0);
+        let Some(socket) = way.socket.as_ref().filter(|_| wanted) else { return Ok(()) };
         let (epoll, data) = self.epoll(&way.door);
         sys::add_exclusive(epoll, socket.as_fd(), data)?;
         way.inside = true;
@@ -158,16 +160,39 @@ impl Gate {
         self.breath.swap(false, SeqCst) && matches!(self.read().door, Door::Foreign(..))
     }
 
-    /// Takes a connection off the socket. The count must be raised with [`begin`](Self::begin).
-    pub(crate) fn accept(&self, nonblocking: bool) -> io::Result<(OwnedFd, SockAddr)> {
+    /// Takes a connection off the socket and counts it. What `count` does is done before
+    /// anybody can shut the gate: who leaves then knows of the connection.
+    pub(crate) fn accept<T>(
+        &self,
+        nonblocking: bool,
+        count: impl FnOnce() -> T,
+    ) -> io::Result<(OwnedFd, SockAddr, T)> {
         let way = self.read();
         let Some(socket) = &way.socket else { return Err(io::ErrorKind::WouldBlock.into()) };
-        sys::accept(socket.as_fd(), nonblocking)
+        if !self.reserve() {
+            drop(way);
+            self.leave_if_full();
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let accepted =
+            sys::accept(socket.as_fd(), nonblocking).map(|(socket, peer)| (socket, peer, count()));
+        drop(way);
+        if accepted.is_err() {
+            self.end();
+        }
+        accepted
+    }
+
+    /// Counts a connection in advance, if there is room for it.
+    fn reserve(&self) -> bool {
+        let more = |live| (live < self.most).then_some(live + 1);
+        self.live.fetch_update(SeqCst, SeqCst, more).is_ok()
     }
 
     /// Runs something with the socket, while there is one.
     pub(crate) fn with_socket<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        self.read().socket.as_ref().map(|socket| act(socket.as_fd()))
+        let socket = self.read().socket.clone()?; // no lock is held while others' code runs
+        Some(act(socket.as_fd()))
     }
 
     /// Whether one more connection may come besides those waiting.
@@ -175,17 +200,30 @@ impl Gate {
         self.live.load(SeqCst).saturating_add(waiting) < self.most
     }
 
-    /// Counts a connection; whether it was the last of this worker's turn.
-    pub(crate) fn begin(&self) -> bool {
-        let live = self.live.fetch_add(1, SeqCst) + 1;
+    /// Counts a connection that did not come from the socket.
+    pub(crate) fn begin(&self) {
+        self.live.fetch_add(1, SeqCst);
+    }
+
+    /// After each accept: makes way for other workers when it is time, or when there is no more
+    /// room. Whether it was the last of this worker's turn.
+    pub(crate) fn make_way(&self) -> bool {
         self.breath.store(true, SeqCst);
         let turn_is_over = self.turn.fetch_add(1, SeqCst) + 1 >= TURN;
-        if live >= self.most {
-            self.leave(&mut self.write());
+        if !self.has_room(0) {
+            self.leave_if_full();
         } else if turn_is_over {
             self.go_to_the_end();
         }
         turn_is_over
+    }
+
+    /// The end of a connection has us enter again, before or after.
+    fn leave_if_full(&self) {
+        let mut way = self.write();
+        if !self.has_room(0) {
+            self.leave(&mut way);
+        }
     }
 
     fn go_to_the_end(&self) {

@@ -58,13 +58,13 @@ pub(crate) struct Latch {
 /// Why a latch is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
+    Socket,
     Channel,
     Signal,
-    Socket,
 }
 
 impl Reason {
-    const ALL: [Self; 3] = [Self::Channel, Self::Signal, Self::Socket];
+    const ALL: [Self; 3] = [Self::Socket, Self::Channel, Self::Signal];
 
     pub(crate) fn data(self) -> u64 {
         self as u64
@@ -83,7 +83,16 @@ impl Latch {
         Ok(Self { epoll, _signal: signal })
     }
 
-    /// Waits until there is a reason, and tells which there are.
+    /// Whether to open, too, when the channel can be written to.
+    pub(crate) fn watch_writing(&self, channel: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+        let mut flags = EpollFlags::EPOLLIN;
+        flags.set(EpollFlags::EPOLLOUT, on);
+        Ok(self.epoll.modify(channel, &mut EpollEvent::new(flags, Reason::Channel.data()))?)
+    }
+
+    /// Waits until there is a reason, and tells which there are. The socket is the first: the
+    /// kernel wakes nobody else for what we are told of, so it comes before what might make us
+    /// turn away.
     pub(crate) fn reasons(&self) -> io::Result<impl Iterator<Item = Reason>> {
         let mut events = [EpollEvent::empty(); Reason::ALL.len()];
         let count = loop {
@@ -92,6 +101,7 @@ impl Latch {
                 other => break other?,
             }
         };
+        events[..count].sort_unstable_by_key(EpollEvent::data);
         Ok(events.into_iter().take(count).map(|event| Reason::ALL[event.data() as usize % 3]))
     }
 }

@@ -37,6 +37,8 @@ mod source;
 mod sys;
 mod udp;
 pub mod wire;
+#[cfg(feature = "tokio")]
+pub mod with_tokio;
 mod worker;
 
 pub use address::{Address, ToAddress};

@@ -10,19 +10,21 @@ use std::{
 
 use mio::{Interest, Registry, Token, event::Source, unix::SourceFd};
 use nix::{errno::Errno, poll::PollFlags};
-use socket2::{SockAddr, SockRef};
+use socket2::SockRef;
 
 use crate::{
     Address, Connection, Error, ListenOptions, Result,
     connection::{Ticket, address},
+    endpoint::State,
     gate::Gate,
     latch::{Latch, Reason, Signal, wait},
+    roster::Roster,
     wire::{Query, SocketFile, Sockname, backlog, bind},
     worker::Core,
 };
 
 /// How long [`Listener::incoming`] pauses when the system has no room for a connection.
-const PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const PAUSE: Duration = Duration::from_millis(100);
 
 /// A place where connections come in: a socket that the workers share, connections that the
 /// master hands over, or a socket of this program's own. The code is the same.
@@ -34,7 +36,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Listener {
     tie: Tie,
-    gate: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     local: Address,
     unix: bool,
     /// Connections come over the channel.
@@ -100,8 +102,7 @@ impl Listener {
         if !SockRef::from(&socket).is_listener().unwrap_or(false) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "the socket does not listen"));
         }
-        let (tie, gate) = Tie::own(None, None)?;
-        Self::over(tie, gate, socket, None)
+        Self::over(None, socket, None, None)
     }
 
     /// Binds without the master.
@@ -111,19 +112,19 @@ impl Listener {
         options: &ListenOptions,
     ) -> io::Result<Self> {
         let bound = bind(query)?;
-        let (tie, gate) = Tie::own(core, options.max_connections)?;
-        Self::over(tie, gate, bound.socket, bound.file)
+        Self::over(core, bound.socket, bound.file, options.max_connections)
     }
 
     fn over(
-        tie: Tie,
-        gate: Arc<Gate>,
+        core: Option<&Arc<Core>>,
         socket: OwnedFd,
         file: Option<SocketFile>,
+        most: Option<usize>,
     ) -> io::Result<Self> {
         SockRef::from(&socket).set_nonblocking(true)?;
         let local = address(&SockRef::from(&socket).local_addr()?);
         let unix = matches!(local, Address::Unix(_));
+        let (tie, gate) = Tie::own(core, most)?;
         gate.install(socket);
         Ok(Self { tie, gate, local, unix, handed: false, _file: file })
     }
@@ -176,6 +177,7 @@ impl Listener {
     /// Takes connections from the master.
     pub(crate) fn handed(mut self, sockname: Option<Sockname>) -> (Self, Option<u16>) {
         let port = sockname.as_ref().map(|name| name.port);
+        self.unix |= port.is_none() && matches!(self.local, Address::Fd(_));
         if let Some(name) = sockname
             && let Ok(ip) = name.address.parse::<IpAddr>()
         {
@@ -204,14 +206,22 @@ impl Listener {
         id: u64,
     ) -> io::Result<Option<Connection>> {
         let taken = core.endpoint.serve_until(self.as_fd(), None, |state| {
-            match state.router.take(key, id, &mut state.port) {
-                Some(socket) => Some(Some(socket)),
+            match self.take(key, id, state) {
+                Some(connection) => Some(Some(connection)),
                 None => self.gate.is_closed().then_some(None),
             }
         })?;
-        let Some(socket) = taken.flatten() else { return Ok(None) };
-        SockRef::from(&socket).set_nonblocking(false)?;
-        Ok(Some(self.counted(socket, None)))
+        let Some(connection) = taken.flatten() else { return Ok(None) };
+        connection.set_nonblocking(false)?;
+        Ok(Some(connection))
+    }
+
+    /// Takes a connection that was handed over, and counts it before anybody can leave.
+    fn take(&self, key: &str, id: u64, state: &mut State<Roster>) -> Option<Connection> {
+        let socket = state.router.take(key, id, &mut state.port)?;
+        self.gate.begin();
+        let ticket = Ticket::new(self.tie.core(), &self.gate);
+        Some(Connection::new(socket, None, self.unix, ticket))
     }
 
     fn accept_shared(&self) -> io::Result<Option<Connection>> {
@@ -224,8 +234,8 @@ impl Listener {
                 match reason {
                     Reason::Channel => self.serve_channel(),
                     Reason::Signal => {}
-                    Reason::Socket => match self.gate.accept(false) {
-                        Ok((socket, peer)) => return Ok(Some(self.counted(socket, Some(peer)))),
+                    Reason::Socket => match self.accept_now(false) {
+                        Ok(connection) => return Ok(Some(connection)),
                         Err(error) if is_passing(&error) => {}
                         Err(error) => return Err(error),
                     },
@@ -234,12 +244,14 @@ impl Listener {
         }
     }
 
-    fn counted(&self, socket: OwnedFd, peer: Option<SockAddr>) -> Connection {
-        if self.gate.begin() && !self.handed {
+    fn accept_now(&self, nonblocking: bool) -> io::Result<Connection> {
+        let count = || Ticket::new(self.tie.core(), &self.gate);
+        let (socket, peer, ticket) = self.gate.accept(nonblocking, count)?;
+        let connection = Connection::new(socket, Some(peer), self.unix, ticket);
+        if self.gate.make_way() {
             self.serve_channel(); // a busy loop may never see it otherwise
         }
-        let ticket = Ticket::new(self.tie.core(), &self.gate);
-        Connection::new(socket, peer, self.unix, ticket)
+        Ok(connection)
     }
 
     fn serve_channel(&self) {
@@ -263,10 +275,11 @@ impl Listener {
 
     fn try_accept_handed(&self, core: &Arc<Core>, key: &str, id: u64) -> io::Result<Connection> {
         let mut state = core.endpoint.lock();
-        let state = &mut *state;
         loop {
-            if let Some(socket) = state.router.take(key, id, &mut state.port) {
-                return Ok(self.counted(socket, None));
+            if let Some(connection) = self.take(key, id, &mut state) {
+                drop(state); // which the end of the connection wants, should this fail
+                connection.set_nonblocking(true)?;
+                return Ok(connection);
             }
             if !state.pump() {
                 return Err(io::ErrorKind::WouldBlock.into());
@@ -276,11 +289,12 @@ impl Listener {
 
     fn try_accept_shared(&self) -> io::Result<Connection> {
         if self.gate.take_breath() {
+            self.serve_channel();
             return Err(io::ErrorKind::WouldBlock.into());
         }
         loop {
-            match self.gate.accept(true) {
-                Ok((socket, peer)) => return Ok(self.counted(socket, Some(peer))),
+            match self.accept_now(true) {
+                Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.serve_channel();
                     return Err(error);

@@ -136,3 +136,12 @@ impl ListenOptions {
         Ok(query)
     }
 }
+
+/// The query with which a worker asks for this address.
+///
+/// # Errors
+///
+/// [`Error::Address`] for a path that is not UTF-8.
+pub fn query_for(address: &Address, options: &ListenOptions) -> Result<Query> {
+    options.query(address)
+}

@@ -1,7 +1,7 @@
 //! What a worker has asked of its master: listeners, offered connections, leaving.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     io,
     os::fd::OwnedFd,
     sync::{
@@ -89,6 +89,8 @@ pub(crate) struct Roster {
     seq: u64,
     asked: HashMap<u64, Asked>,
     answers: HashMap<u64, io::Result<Answer>>,
+    /// Questions whose answer nobody waits for any more.
+    given_up: HashSet<u64>,
     serving: HashMap<String, Serving>,
     indexes: HashMap<Tuple, Index>,
     leaving: Option<Leaving>,
@@ -97,6 +99,12 @@ pub(crate) struct Roster {
 
 fn tuple(query: &Query) -> Tuple {
     (query.address.clone(), query.port, query.family, query.fd)
+}
+
+/// The error of an errno as libuv writes it.
+fn system_error(negative: i64) -> io::Error {
+    let code = i32::try_from(negative.unsigned_abs()).unwrap_or(nix::libc::EIO);
+    io::Error::from_raw_os_error(code)
 }
 
 fn gone() -> io::Error {
@@ -109,6 +117,7 @@ impl Roster {
             seq: 0,
             asked: HashMap::new(),
             answers: HashMap::new(),
+            given_up: HashSet::new(),
             serving: HashMap::new(),
             indexes: HashMap::new(),
             leaving: None,
@@ -118,10 +127,14 @@ impl Roster {
 
     /// Sends a message of ours; its number.
     pub(crate) fn post(&mut self, act: Act, port: &mut Port) -> u64 {
-        let seq = self.seq;
-        self.seq += 1;
+        let seq = self.next_number();
         port.post(Cluster { seq: Some(seq), act }.encode(), None);
         seq
+    }
+
+    fn next_number(&mut self) -> u64 {
+        self.seq += 1;
+        self.seq - 1
     }
 
     fn accept(&mut self, accepted: bool, question: Option<u64>, port: &mut Port) {
@@ -139,23 +152,30 @@ impl Roster {
         gate: Arc<Gate>,
         port: &mut Port,
     ) -> (u64, Query) {
+        if self.leaving.is_some() || !port.is_open() {
+            let seq = self.next_number();
+            self.answers.insert(seq, Err(gone()));
+            return (seq, query);
+        }
         let index = self.indexes.entry(tuple(&query)).or_default();
         query.index = index.next;
         index.next += 1;
         index.open += 1;
         let seq = self.post(Act::Query(query.clone()), port);
-        if self.leaving.is_some() || !port.is_open() {
-            self.release(&tuple(&query));
-            self.answers.insert(seq, Err(gone()));
-        } else {
-            self.asked.insert(seq, Asked { query: query.clone(), signal, gate });
-        }
+        self.asked.insert(seq, Asked { query: query.clone(), signal, gate });
         (seq, query)
     }
 
     /// What the master answered, once it has.
     pub(crate) fn answer(&mut self, seq: u64) -> Option<io::Result<Answer>> {
-        self.answers.remove(&seq)
+        let answer = self.answers.remove(&seq)?;
+        if let Ok(Answer { key, .. }) = &answer
+            && let Some(serving) = self.serving.get_mut(key)
+        {
+            // It told of the answer; from now on it tells of connections and of the end.
+            serving.signal.set(!serving.offers.is_empty());
+        }
+        Some(answer)
     }
 
     fn release(&mut self, tuple: &Tuple) {
@@ -167,34 +187,49 @@ impl Roster {
         }
     }
 
-    fn answered(&mut self, seq: u64, reply: Reply, attachment: Attachment) {
-        let Some(mut asked) = self.asked.remove(&seq) else { return };
+    fn answered(&mut self, seq: u64, reply: Reply, attachment: Attachment, port: &mut Port) {
+        let Some(mut asked) = self.asked.remove(&seq) else {
+            return self.answered_too_late(seq, reply, port);
+        };
         asked.signal.set(true);
-        let tuple = tuple(&asked.query);
+        let key = reply.key.unwrap_or_else(|| asked.query.key());
         let outcome = match (reply.errno, attachment) {
-            (Some(errno), _) if errno < 0 => {
-                Err(io::Error::from_raw_os_error(i32::try_from(-errno).unwrap_or(0)))
+            (Some(errno), _) if errno < 0 => Err(system_error(errno)),
+            _ if self.serving.contains_key(&key) => {
+                Err(io::Error::other(format!("the master gave the key {key} twice")))
             }
             (_, Attachment::Missing) => {
+                self.post(Act::Close { key }, port);
                 Err(io::Error::other("the socket did not arrive: are too many files open?"))
             }
-            (_, Attachment::Descriptor(socket, _)) => Ok(Some(socket)),
-            (_, Attachment::Nothing) => Ok(None),
+            (_, Attachment::Descriptor(socket, _)) => Ok((key, Some(socket))),
+            (_, Attachment::Nothing) => Ok((key, None)),
         };
-        let outcome = outcome.map(|socket| {
-            let key = reply.key.unwrap_or_else(|| asked.query.key());
-            Answer { key, socket, sockname: reply.sockname }
-        });
-        match &outcome {
-            Err(_) => self.release(&tuple),
-            Ok(answer) => {
-                let Asked { signal, gate, .. } = asked;
-                let tuple = Some(tuple);
-                let serving = Serving { id: seq, tuple, signal, offers: VecDeque::new(), gate };
-                self.serving.insert(answer.key.clone(), serving);
+        let Asked { query, signal, gate } = asked;
+        let answer = match outcome {
+            Err(error) => {
+                self.release(&tuple(&query));
+                Err(error)
             }
+            Ok((key, socket)) => {
+                let tuple = Some(tuple(&query));
+                let serving = Serving { id: seq, tuple, signal, offers: VecDeque::new(), gate };
+                self.serving.insert(key.clone(), serving);
+                Ok(Answer { key, socket, sockname: reply.sockname })
+            }
+        };
+        self.answers.insert(seq, answer);
+    }
+
+    /// The master now believes that we listen.
+    fn answered_too_late(&mut self, seq: u64, reply: Reply, port: &mut Port) {
+        let listens = reply.errno.is_none_or(|errno| errno >= 0);
+        if self.given_up.remove(&seq)
+            && listens
+            && let Some(key) = reply.key
+        {
+            self.post(Act::Close { key }, port);
         }
-        self.answers.insert(seq, outcome);
     }
 
     /// Takes in a listener of our own, which is to end with the others; its key and number.
@@ -202,8 +237,7 @@ impl Roster {
         if self.leaving.is_some() {
             return Err(gone());
         }
-        let id = self.seq;
-        self.seq += 1;
+        let id = self.next_number();
         let key = format!("own:{id}");
         let serving = Serving { id, tuple: None, signal, offers: VecDeque::new(), gate };
         self.serving.insert(key.clone(), serving);
@@ -238,35 +272,51 @@ impl Roster {
     }
 
     fn offered(&mut self, key: &str, seq: Option<u64>, attachment: Attachment, port: &mut Port) {
-        let Attachment::Descriptor(socket, _) = attachment else { return };
-        match self.serving.get_mut(key) {
-            Some(serving) if serving.has_room() => {
+        match (self.serving.get_mut(key), attachment) {
+            (Some(serving), Attachment::Descriptor(socket, _)) if serving.has_room() => {
                 serving.offers.push_back(Offer { socket, seq });
                 serving.signal.set(true);
             }
+            // Without a descriptor as well: the master has it still, and waits for our word.
             _ => self.accept(false, seq, port),
         }
     }
 
     /// Begins to leave; `told`: the master wants it. Idempotent.
     pub(crate) fn leave(&mut self, told: bool, port: &mut Port) {
-        if self.leaving.is_some() || !port.is_open() {
+        if !port.is_open() {
             return;
         }
-        self.leaving = Some(if told { Leaving::Told } else { Leaving::OnPurpose });
+        let is_new = self.leaving.is_none();
+        if told {
+            self.leaving = Some(Leaving::Told); // so it need not be told of a wish of ours
+        } else if is_new {
+            self.leaving = Some(Leaving::OnPurpose);
+        }
+        if is_new {
+            self.let_go(port);
+        }
+        self.go_on(port);
+    }
+
+    fn let_go(&mut self, port: &mut Port) {
         self.census.leaving.store(true, SeqCst);
+        port.announce();
         let open: Vec<_> = self.serving.iter().map(|(key, one)| (key.clone(), one.id)).collect();
         for (key, id) in open {
             self.close(&key, id, port);
         }
         self.give_up_questions();
-        self.go_on(port);
     }
 
     fn give_up_questions(&mut self) {
+        for answer in self.answers.values_mut() {
+            *answer = Err(gone());
+        }
         for (seq, mut asked) in self.asked.drain() {
             asked.signal.set(true);
             self.answers.insert(seq, Err(gone()));
+            self.given_up.insert(seq);
         }
     }
 
@@ -300,7 +350,7 @@ impl Router for Roster {
                 if self.leaving == Some(Leaving::Announced(ack)) {
                     port.close_when_idle();
                 }
-                self.answered(ack, reply, attachment);
+                self.answered(ack, reply, attachment, port);
             }
             Act::NewConnection { key } => self.offered(&key, message.seq, attachment, port),
             Act::Disconnect => self.leave(true, port),

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::SocketAddr,
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd},
     sync::Arc,
 };
 
@@ -26,26 +26,29 @@ use crate::{
 #[derive(Debug)]
 pub struct UdpSocket {
     tie: Tie,
-    gate: Arc<Gate>,
+    pub(crate) gate: Arc<Gate>,
     local: SocketAddr,
 }
 
 impl UdpSocket {
-    /// Over the socket that is installed in the gate.
-    pub(crate) fn over(tie: Tie, gate: Arc<Gate>) -> io::Result<Self> {
-        let found = gate.with_socket(|socket| SockRef::from(&socket).local_addr());
-        let local = found.and_then(Result::ok).and_then(|found| found.as_socket());
-        let local = local.ok_or(io::ErrorKind::NotConnected)?;
-        gate.watch()?;
-        Ok(Self { tie, gate, local })
+    /// Over a socket, which is made non-blocking.
+    pub(crate) fn over(tie: Tie, gate: Arc<Gate>, socket: OwnedFd) -> io::Result<Self> {
+        let unknown = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut this = Self { tie, gate, local: unknown }; // which closes itself on an error
+        let reference = SockRef::from(&socket);
+        reference.set_nonblocking(true)?;
+        let no_udp = io::ErrorKind::InvalidInput;
+        this.local = reference.local_addr()?.as_socket().ok_or(no_udp)?;
+        this.gate.install(socket);
+        this.gate.watch()?;
+        Ok(this)
     }
 
     /// Binds without the master.
     pub(crate) fn bind_own(core: Option<&Arc<Core>>, query: &Query) -> io::Result<Self> {
         let bound = bind(query)?;
         let (tie, gate) = Tie::own(core, None)?;
-        gate.install(bound.socket);
-        Self::over(tie, gate)
+        Self::over(tie, gate, bound.socket)
     }
 
     /// Waits for a datagram: its length, of which what fits is in the buffer, and its sender.

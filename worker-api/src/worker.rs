@@ -15,7 +15,6 @@ use std::{
 };
 
 use serde::Serialize;
-use socket2::SockRef;
 
 use crate::{
     Error, Handle, ListenOptions, Listener, Message, Result, ToAddress, UdpSocket,
@@ -103,11 +102,14 @@ impl Core {
     }
 
     /// Says that the listener of this query listens, with its real port.
-    fn tell_listening(&self, mut query: Query, port: Option<u16>) {
+    fn tell_listening(&self, mut query: Query, port: Option<u16>, gate: &Gate) {
         if let Some(port) = port {
             query.port = Some(port.into());
         }
         let mut state = self.endpoint.lock();
+        if gate.is_closed() {
+            return; // another thread has left meanwhile
+        }
         let state = &mut *state;
         state.router.post(Act::Listening(query), &mut state.port);
         state.settle();
@@ -185,7 +187,7 @@ impl Worker {
         let gate = Arc::new(Gate::new(latch, options.max_connections));
         let Asked { id, query, answer } = self.core.ask(query, signal, &gate)?;
         let sockname = answer.sockname;
-        let listener = Listener::shared(&self.core, gate, answer.key, id, address);
+        let listener = Listener::shared(&self.core, Arc::clone(&gate), answer.key, id, address);
         let (listener, port) = match answer.socket {
             Some(socket) => {
                 listener.check_port(&socket, &query)?;
@@ -193,7 +195,7 @@ impl Worker {
             }
             None => listener.handed(sockname),
         };
-        self.core.tell_listening(query, port);
+        self.core.tell_listening(query, port, &gate);
         Ok(listener)
     }
 
@@ -232,11 +234,10 @@ impl Worker {
             self.core.close(&answer.key, id);
             return Err(io::Error::other("the master sent no UDP socket"));
         };
-        SockRef::from(&socket).set_nonblocking(true)?;
-        let port = SockRef::from(&socket).local_addr()?.as_socket().map(|address| address.port());
-        gate.install(socket);
-        self.core.tell_listening(query, port);
-        UdpSocket::over(Tie::Worker(Arc::clone(&self.core), answer.key, id), gate)
+        let tie = Tie::Worker(Arc::clone(&self.core), answer.key, id);
+        let bound = UdpSocket::over(tie, Arc::clone(&gate), socket)?;
+        self.core.tell_listening(query, Some(bound.local_addr().port()), &gate);
+        Ok(bound)
     }
 
     /// Says that this worker is ready, for programs whose readiness is not that they listen.
@@ -313,7 +314,7 @@ impl Worker {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
-        Ok(self.core.endpoint.receive(Some(Instant::now() + timeout))?.flatten())
+        Ok(self.core.endpoint.receive(Instant::now().checked_add(timeout))?.flatten())
     }
 
     /// The messages until the channel closes.

@@ -9,8 +9,12 @@ use std::{
 use nix::libc;
 use socket2::SockAddr;
 
-/// Takes a connection that waits, close-on-exec from birth.
-pub(crate) fn accept(socket: BorrowedFd<'_>, nonblocking: bool) -> io::Result<(OwnedFd, SockAddr)> {
+/// Takes a connection that waits on a socket, close-on-exec from birth, and who it is from.
+///
+/// # Errors
+///
+/// What the system says; `WouldBlock` if none waits on a non-blocking socket.
+pub fn accept(socket: BorrowedFd<'_>, nonblocking: bool) -> io::Result<(OwnedFd, SockAddr)> {
     let flags = libc::SOCK_CLOEXEC | if nonblocking { libc::SOCK_NONBLOCK } else { 0 };
     // SAFETY: the storage is as long as its length says, and accept4 fills both.
     let (address, number) = unsafe {

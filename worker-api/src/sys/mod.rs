@@ -3,8 +3,13 @@
 
 mod door;
 mod inherited;
+#[cfg(feature = "tokio")]
+mod reactor;
 mod rights;
 
-pub(crate) use door::{accept, add_exclusive, remove};
+pub use door::accept;
+pub(crate) use door::{add_exclusive, remove};
 pub(crate) use inherited::{claim, forget_variable};
+#[cfg(feature = "tokio")]
+pub(crate) use reactor::watch;
 pub(crate) use rights::{receive, transmit};

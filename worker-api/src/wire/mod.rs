@@ -11,7 +11,7 @@ mod outbox;
 mod packet;
 mod parcel;
 
-pub use crate::handle::Kind;
+pub use crate::{handle::Kind, options::query_for, sys::accept};
 pub use bind::{Bound, SocketFile, backlog, bind};
 pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, Sockname};
 pub use frame::{Frames, TooLong};

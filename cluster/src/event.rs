@@ -1,0 +1,62 @@
+//! What a master reports.
+
+use std::process::ExitStatus;
+
+use worker_api::{Address, Error, Message};
+
+use crate::WorkerRef;
+
+/// What has happened to a worker. By the time it is reported the master has done its part;
+/// nothing has to be done about any event.
+#[non_exhaustive]
+#[derive(Debug)]
+pub enum Event {
+    /// A worker was started.
+    Fork {
+        /// Which one.
+        worker: WorkerRef,
+    },
+    /// A worker's program runs and has found its channel.
+    Online {
+        /// Which one.
+        worker: WorkerRef,
+    },
+    /// A worker accepts connections.
+    Listening {
+        /// Which one.
+        worker: WorkerRef,
+        /// Where, with the real port.
+        address: Address,
+    },
+    /// A worker says that it is ready.
+    Ready {
+        /// Which one.
+        worker: WorkerRef,
+    },
+    /// A worker has sent a message.
+    Message {
+        /// Which one.
+        worker: WorkerRef,
+        /// What it said.
+        message: Message,
+    },
+    /// A worker's channel is closed. Comes before its [`Exit`](Self::Exit), always.
+    Disconnect {
+        /// Which one.
+        worker: WorkerRef,
+    },
+    /// A worker's process has ended; the last event of this worker.
+    Exit {
+        /// Which one.
+        worker: WorkerRef,
+        /// How.
+        status: ExitStatus,
+    },
+    /// A worker broke the protocol, and lost its channel for that.
+    Error {
+        /// Which one.
+        worker: WorkerRef,
+        /// What it did.
+        error: Error,
+    },
+}

@@ -1,0 +1,79 @@
+//! Node's `cluster` and `child_process` for Rust.
+//!
+//! A master process owns the listening sockets, keyed by address. Worker processes ask it to
+//! `listen`; it creates the socket or reuses the one that is there and sends its descriptor,
+//! so that the workers compete for connections on one port, or get them handed over in turn.
+//! The processes speak Node's own protocol: a master runs Node workers, and a Node primary
+//! runs these workers.
+//!
+//! A master is its loop: **nothing is served until [`events`], [`run`] or [`Master::poll`]
+//! is called.**
+//!
+//! ```no_run
+//! use cluster::Event;
+//! use std::io::Write;
+//!
+//! fn main() -> cluster::Result<()> {
+//!     if cluster::is_worker() {
+//!         let listener = cluster::listen("127.0.0.1:7000")?; // asks the master
+//!         for connection in listener.incoming() {
+//!             let _ = connection?.write_all(b"hello\n"); // one client's failure is not ours
+//!         }
+//!         return Ok(()); // told to leave
+//!     }
+//!     for _ in 0..cluster::available_parallelism() {
+//!         cluster::fork()?;
+//!     }
+//!     for event in cluster::events() {
+//!         match event? {
+//!             Event::Listening { worker, address } => println!("{worker} on {address}"),
+//!             Event::Exit { worker, .. } if !worker.exited_after_disconnect() => {
+//!                 cluster::fork()?;
+//!             }
+//!             _ => {}
+//!         }
+//!     }
+//!     Ok(())
+//! }
+//! ```
+//!
+//! For production, [`Supervisor`] is the same with respawn, back-off and signals; and
+//! [`Master`] is the same without anything process-wide, for other loops.
+
+mod error;
+mod signal;
+mod sys;
+
+mod alarm;
+mod event;
+mod listeners;
+mod mailbox;
+mod member;
+mod orphans;
+mod place;
+mod process;
+mod schedule;
+mod settings;
+mod worker_ref;
+
+pub mod child_process;
+mod master;
+mod supervisor;
+
+mod door;
+
+pub use door::{
+    Events, available_parallelism, disconnect, events, fork, fork_with, is_master, run, setup,
+    workers,
+};
+pub use error::{Error, Result};
+pub use event::Event;
+pub use master::Master;
+pub use settings::{ForkOptions, Policy, Settings};
+pub use signal::Signal;
+pub use supervisor::Supervisor;
+pub use worker_api::{
+    Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message, Stream,
+    ToAddress, UdpSocket, Worker, bind, is_worker, listen, worker,
+};
+pub use worker_ref::{State, WorkerRef};

@@ -1,0 +1,198 @@
+//! What comes in over a worker's channel.
+
+use std::os::fd::AsFd;
+
+use worker_api::{
+    Error as WorkerError,
+    wire::{
+        Act, Attachment, Cluster, Fill, Packet, Received, Reply, Rider, Sockets, encode_sockets,
+        unpack,
+    },
+};
+
+use super::Master;
+use crate::{Event, State, WorkerRef};
+
+/// What one look at a channel has found.
+enum Look {
+    More,
+    Nothing,
+    /// The channel is at its end, or the worker has broken the protocol.
+    Over(Option<WorkerError>),
+}
+
+impl Master {
+    /// Reads once from a worker's channel and does what it says; whether more may be there.
+    pub(super) fn read(&mut self, id: u32) -> bool {
+        let Some(member) = self.workers.get(&id) else { return false };
+        let worker = member.worker.clone();
+        match self.look(&worker) {
+            Look::Nothing => false,
+            Look::More => true,
+            Look::Over(error) => {
+                if let Some(error) = error {
+                    log::warn!("{worker} loses its channel: {error:?}");
+                    self.report(Event::Error { worker, error });
+                }
+                self.disconnected(id);
+                false
+            }
+        }
+    }
+
+    fn look(&mut self, worker: &WorkerRef) -> Look {
+        let fill = {
+            let mut outlet = worker.outlet();
+            if !outlet.is_open {
+                return Look::Nothing;
+            }
+            outlet.link.fill(&mut self.scratch)
+        };
+        match fill {
+            Ok(Fill::Bytes) => {}
+            Ok(Fill::Empty) => return Look::Nothing,
+            Ok(Fill::Closed) => return Look::Over(None),
+            Err(error) => return Look::Over(Some(error)),
+        }
+        let outcome = self.take_in(worker);
+        worker.outlet().flush(); // acknowledgements, and what they released
+        match outcome {
+            Ok(()) => Look::More,
+            Err(error) => Look::Over(Some(error)),
+        }
+    }
+
+    fn take_in(&mut self, worker: &WorkerRef) -> worker_api::Result<()> {
+        loop {
+            // The lock is not held while the message is dealt with: that may send.
+            let received = worker.outlet().link.next_received()?;
+            let Some(received) = received else { return Ok(()) };
+            match received {
+                Received::Message { packet, attachment } => {
+                    self.heard(worker, packet, attachment)?;
+                }
+                Received::Lost(Rider { tag: Some(number), .. }) => {
+                    self.answered(worker.id(), number, false);
+                }
+                Received::Lost(_) | Received::Delivered(_) => {}
+            }
+        }
+    }
+
+    fn heard(
+        &mut self,
+        worker: &WorkerRef,
+        packet: Packet,
+        attachment: Attachment,
+    ) -> worker_api::Result<()> {
+        match packet {
+            Packet::User(value) => {
+                let message = unpack(value, attachment)?;
+                self.report(Event::Message { worker: worker.clone(), message });
+            }
+            Packet::Cluster(message) => self.heard_of_cluster(worker, message),
+            Packet::Sockets(Sockets::NotifyClose(key)) => {
+                answer(worker, &Sockets::AllClosed(key));
+            }
+            Packet::Sockets(Sockets::GetCount(key)) => answer(worker, &Sockets::Count(key, 0)),
+            Packet::Sockets(_) => {}
+            Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd} of {worker}"),
+            Packet::Handle { .. } | Packet::Ack | Packet::Nack => {}
+        }
+        Ok(())
+    }
+
+    fn heard_of_cluster(&mut self, worker: &WorkerRef, Cluster { seq, act }: Cluster) {
+        let id = worker.id();
+        match act {
+            Act::Online => {
+                if worker.state() == State::Starting {
+                    worker.set_state(State::Online);
+                }
+                log::debug!("{worker} is online");
+                self.report(Event::Online { worker: worker.clone() });
+            }
+            Act::Query(query) => self.asked(worker, &query, seq),
+            Act::Listening(query) => self.listening(worker, &query),
+            Act::Ready => {
+                worker.set_state(State::Listening);
+                self.report(Event::Ready { worker: worker.clone() });
+            }
+            Act::Close { key } => self.let_go(worker, &key),
+            Act::ExitedAfterDisconnect => {
+                worker.set_exited_after_disconnect();
+                if let Some(member) = self.workers.get_mut(&id) {
+                    member.is_leaving = true;
+                }
+                let reply = Reply { ack: number(seq), ..Reply::default() };
+                self.post(worker, Act::Reply(reply));
+            }
+            Act::Reply(Reply { ack, accepted: Some(accepted), .. }) => {
+                if let Some(number) = ack.and_then(|ack| u64::try_from(ack).ok()) {
+                    self.answered(id, number, accepted);
+                }
+            }
+            other => log::debug!("ignored {other:?} of {worker}"),
+        }
+    }
+
+    /// Sends a message of the cluster module; its number.
+    pub(super) fn post(&mut self, worker: &WorkerRef, act: Act) -> u64 {
+        let seq = self.next_seq();
+        match (Cluster { seq: Some(seq), act }).encode() {
+            Ok(line) => drop(worker.outlet().send(line, None)),
+            Err(error) => log::error!("cannot tell {worker}: {error:?}"),
+        }
+        seq
+    }
+
+    pub(super) fn next_seq(&mut self) -> u64 {
+        let seq = self.seq;
+        self.seq += 1;
+        seq
+    }
+
+    /// Tells a worker to leave, once: a Node worker that is told twice throws. Its sockets
+    /// are let go of now.
+    pub(super) fn tell_to_leave(&mut self, id: u32) {
+        let Some(member) = self.workers.get_mut(&id) else { return };
+        let worker = member.worker.clone();
+        if std::mem::replace(&mut member.is_leaving, true) || !worker.is_connected() {
+            return;
+        }
+        log::debug!("{worker} is told to leave");
+        self.post(&worker, Act::Disconnect);
+        self.listeners.release(id, self.last_id);
+    }
+
+    /// A worker's channel is at its end.
+    pub(super) fn disconnected(&mut self, id: u32) {
+        let Some(member) = self.workers.get_mut(&id) else { return };
+        let worker = member.worker.clone();
+        member.offers.clear();
+        {
+            let mut outlet = worker.outlet();
+            if !outlet.is_open {
+                return;
+            }
+            outlet.is_open = false;
+            self.unwatch(outlet.link.as_fd());
+            outlet.link.shut_down();
+        }
+        self.listeners.release(id, self.last_id);
+        worker.set_state(State::Disconnected);
+        log::debug!("{worker} is disconnected");
+        self.report(Event::Disconnect { worker });
+    }
+}
+
+/// Sockets that were received belong to the user as std's types, so none is counted.
+fn answer(worker: &WorkerRef, answer: &Sockets) {
+    if let Ok(line) = encode_sockets(answer) {
+        worker.outlet().send(line, None);
+    }
+}
+
+pub(super) fn number(seq: Option<u64>) -> Option<i64> {
+    seq.and_then(|seq| i64::try_from(seq).ok())
+}

@@ -1,0 +1,138 @@
+//! Sockets and connections on their way to the workers.
+
+use std::{os::fd::AsFd, time::Instant};
+
+use worker_api::{
+    Address,
+    wire::{Act, Cluster, Label, Query, Reply, Rider, encode_with},
+};
+
+use super::{Master, channel::number};
+use crate::{
+    Event, WorkerRef,
+    listeners::{Answer, HandOver},
+};
+
+/// How sockets are announced: what Node's cluster module expects.
+const STREAM: Label = Label { kind: "net.Native", dgram_type: None };
+const DATAGRAM: Label = Label { kind: "dgram.Native", dgram_type: None };
+
+/// What a turn of the loop hands over at most, before it looks at anything else.
+const BATCH: usize = 64;
+
+impl Master {
+    /// A worker wants to listen. One that was told to leave gets no answer, as in Node: it
+    /// has given up waiting for one.
+    pub(super) fn asked(&mut self, worker: &WorkerRef, query: &Query, seq: Option<u64>) {
+        let id = worker.id();
+        if self.workers.get(&id).is_none_or(|member| member.is_leaving) {
+            return;
+        }
+        let outcome = self.listeners.ask(id, query, &self.settings);
+        let watched = outcome.and_then(|answer| {
+            if let Some(number) = answer.watch {
+                self.watch(number)?;
+            }
+            Ok(answer)
+        });
+        match watched {
+            Ok(answer) => self.give(worker, answer, seq),
+            Err(error) => {
+                log::debug!("{worker} cannot listen on {}: {error}", query.key());
+                let code = error.raw_os_error().unwrap_or(nix::libc::EINVAL);
+                let errno = Some(-i64::from(code));
+                let key = Some(query.key());
+                let reply = Reply { ack: number(seq), errno, key, ..Reply::default() };
+                self.post(worker, Act::Reply(reply));
+            }
+        }
+    }
+
+    fn give(&mut self, worker: &WorkerRef, answer: Answer, seq: Option<u64>) {
+        let reply = Reply {
+            ack: number(seq),
+            errno: answer.socket.is_some().then_some(0),
+            key: Some(answer.key),
+            data: answer.data,
+            sockname: answer.sockname,
+            accepted: None,
+        };
+        let Some(descriptor) = answer.socket else {
+            self.post(worker, Act::Reply(reply));
+            return;
+        };
+        let message = Cluster { seq: Some(self.next_seq()), act: Act::Reply(reply) };
+        let label = if answer.is_udp { DATAGRAM } else { STREAM };
+        let rider = Rider { descriptor, resend: false, tag: None };
+        send_with(worker, label, &message, rider);
+    }
+
+    /// A worker listens.
+    pub(super) fn listening(&mut self, worker: &WorkerRef, query: &Query) {
+        let asked = self.listeners.local_of(&query.key()).cloned();
+        let Some(address) = asked.or_else(|| told(query)) else { return };
+        worker.listens(address.clone());
+        log::debug!("{worker} listens on {address}");
+        self.report(Event::Listening { worker: worker.clone(), address });
+    }
+
+    /// A worker no longer listens.
+    pub(super) fn let_go(&mut self, worker: &WorkerRef, key: &str) {
+        let Some(closed) = self.listeners.close(worker.id(), key) else { return };
+        worker.left(&closed.local);
+        if let Some(socket) = closed.descriptor {
+            self.unwatch(socket.as_fd());
+        }
+    }
+
+    /// Hands over the connections that wait, while workers have room for them.
+    pub(super) fn hand_over(&mut self) {
+        let now = Instant::now();
+        for _ in 0..BATCH {
+            let Some(next) = self.listeners.hand_over(self.seq, now) else { return };
+            let number = self.next_seq();
+            self.offer(next, number);
+        }
+        self.ring(); // and the loop comes back at once
+    }
+
+    fn offer(&mut self, next: HandOver, number: u64) {
+        let HandOver { place, key, worker: id, connection } = next;
+        let Some(member) = self.workers.get_mut(&id) else {
+            self.listeners.settle(place, id, number, false);
+            return;
+        };
+        member.offers.insert(number, place);
+        let worker = member.worker.clone();
+        let message = Cluster { seq: Some(number), act: Act::NewConnection { key } };
+        let rider = Rider { descriptor: connection, resend: false, tag: Some(number) };
+        send_with(&worker, STREAM, &message, rider);
+    }
+
+    /// A worker has said whether it takes a connection.
+    pub(super) fn answered(&mut self, id: u32, number: u64, taken: bool) {
+        let Some(member) = self.workers.get_mut(&id) else { return };
+        let Some(place) = member.offers.remove(&number) else { return };
+        self.listeners.settle(place, id, number, taken);
+    }
+}
+
+fn send_with(worker: &WorkerRef, label: Label, message: &Cluster, rider: Rider) {
+    match encode_with(label, &message.to_json()) {
+        Ok(line) => drop(worker.outlet().send(line, Some(rider))),
+        Err(error) => log::error!("cannot tell {worker}: {error:?}"),
+    }
+}
+
+/// Where a worker says that it listens: on a socket of its own, or one known by another key.
+fn told(query: &Query) -> Option<Address> {
+    let port = u16::try_from(query.port?).ok();
+    match (&query.address, port) {
+        (Some(ip), Some(port)) => {
+            Some(Address::Tcp((ip.parse::<std::net::IpAddr>().ok()?, port).into()))
+        }
+        (Some(path), None) => Some(Address::Unix(path.into())),
+        (None, Some(port)) => Some(Address::Port(port)),
+        (None, None) => None,
+    }
+}

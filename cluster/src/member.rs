@@ -1,0 +1,29 @@
+//! A worker in its master's table.
+
+use std::collections::HashMap;
+
+use crate::{State, WorkerRef};
+
+/// What only the master's loop knows of a worker.
+#[derive(Debug)]
+pub(crate) struct Member {
+    pub(crate) worker: WorkerRef,
+    /// Connections on their way to it: the number of the message, and the socket's.
+    pub(crate) offers: HashMap<u64, usize>,
+    /// It was told to leave, once.
+    pub(crate) is_leaving: bool,
+}
+
+impl Member {
+    pub(crate) fn new(worker: WorkerRef) -> Self {
+        Self { worker, offers: HashMap::new(), is_leaving: false }
+    }
+
+    /// Whether it may be about to ask for a socket whose last worker went when `since` was the
+    /// youngest: it is starting, or was started after that and has not listened yet.
+    pub(crate) fn may_still_listen(&self, since: u32) -> bool {
+        let state = self.worker.state();
+        let is_new = state == State::Online && self.worker.id() > since;
+        !self.is_leaving && (state == State::Starting || is_new)
+    }
+}

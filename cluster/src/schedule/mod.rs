@@ -1,0 +1,5 @@
+//! Who gets the next connection.
+
+mod turns;
+
+pub(crate) use turns::Turns;

@@ -1,0 +1,378 @@
+//! How a master starts its workers and shares its sockets.
+
+use std::{
+    env,
+    ffi::{OsStr, OsString},
+    os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
+    path::PathBuf,
+    sync::Arc,
+};
+
+use nix::unistd::{Group, User};
+use worker_api::{Address, Handle, ToAddress};
+
+use crate::{
+    Error, Result,
+    child_process::{Command, Stdio},
+};
+
+/// How workers get their connections.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The workers accept from one shared socket: least work, any runtime. Node's `none`.
+    #[default]
+    Shared,
+    /// The master accepts and hands the connections over in turn: an even spread. Node's
+    /// `rr`.
+    RoundRobin,
+}
+
+impl Policy {
+    /// What `NODE_CLUSTER_SCHED_POLICY` says: `none` or `rr`.
+    fn from_environment() -> Result<Self> {
+        match env::var_os("NODE_CLUSTER_SCHED_POLICY") {
+            None => Ok(Self::default()),
+            Some(value) if value == "none" || value.is_empty() => Ok(Self::Shared),
+            Some(value) if value == "rr" => Ok(Self::RoundRobin),
+            Some(value) => Err(Error::Settings {
+                what: "NODE_CLUSTER_SCHED_POLICY",
+                value: format!("{} (it may be `none` or `rr`)", value.display()),
+            }),
+        }
+    }
+}
+
+/// How a master starts its workers and shares its sockets. Unless said otherwise a worker is
+/// this program with these arguments, this environment and these standard streams.
+#[must_use]
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    exec: Option<OsString>,
+    args: Option<Vec<OsString>>,
+    environment: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+    stdio: Option<Arc<[Stdio]>>,
+    user: Option<String>,
+    group: Option<String>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    policy: Option<Policy>,
+    listen: Vec<Result<Address, String>>,
+    allow_listen: Option<Vec<Result<Address, String>>>,
+    passed: Vec<Arc<OwnedFd>>,
+    ignores_interrupt: bool,
+}
+
+/// What one worker has of its own, beyond the [`Settings`].
+#[must_use]
+#[derive(Clone, Debug, Default)]
+pub struct ForkOptions {
+    exec: Option<OsString>,
+    args: Option<Vec<OsString>>,
+    environment: Vec<(OsString, Option<OsString>)>,
+    cwd: Option<PathBuf>,
+}
+
+fn read(address: impl ToAddress) -> Result<Address, String> {
+    address.to_address().map_err(|error| format!("{error:?}"))
+}
+
+impl Settings {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The workers' program: a path, or a name that is sought in `PATH`. Default: this one.
+    pub fn exec(mut self, program: impl AsRef<OsStr>) -> Self {
+        self.exec = Some(program.as_ref().to_owned());
+        self
+    }
+
+    /// One more argument. Default, without any: this program's, if it is this program that
+    /// runs, else none.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.get_or_insert_default().push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// These arguments, and no others.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args = Some(args.into_iter().map(|arg| arg.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// A variable in the workers' environment, besides this process's own.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// A variable that the workers do not get.
+    pub fn env_remove(mut self, name: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), None));
+        self
+    }
+
+    /// The workers' working directory. Default: this process's.
+    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(directory.into());
+        self
+    }
+
+    /// The workers' descriptors from 0 on, with one [`Stdio::Ipc`] among them. Default: this
+    /// process's standard streams, and the channel as number 3.
+    pub fn stdio(mut self, list: impl IntoIterator<Item = Stdio>) -> Self {
+        self.stdio = Some(list.into_iter().collect());
+        self
+    }
+
+    /// The workers' standard streams are pipes, which
+    /// [`WorkerRef::stdio`](crate::WorkerRef::stdio) gives. [`stdio`](Self::stdio) is stronger.
+    pub fn silent(self) -> Self {
+        if self.stdio.is_some() {
+            return self;
+        }
+        self.stdio([Stdio::Pipe, Stdio::Pipe, Stdio::Pipe, Stdio::Ipc])
+    }
+
+    /// The user that workers run as, by name. Needs the right to change it.
+    pub fn user(mut self, name: impl Into<String>) -> Self {
+        self.user = Some(name.into());
+        self
+    }
+
+    /// The group that workers run as, by name. Default: that of [`user`](Self::user).
+    pub fn group(mut self, name: impl Into<String>) -> Self {
+        self.group = Some(name.into());
+        self
+    }
+
+    /// The user that workers run as, by number; stronger than [`user`](Self::user).
+    pub fn uid(mut self, uid: u32) -> Self {
+        self.uid = Some(uid);
+        self
+    }
+
+    /// The group that workers run as, by number; stronger than [`group`](Self::group).
+    pub fn gid(mut self, gid: u32) -> Self {
+        self.gid = Some(gid);
+        self
+    }
+
+    /// How workers get their connections. Default: what `NODE_CLUSTER_SCHED_POLICY` says
+    /// (`none` or `rr`), else [`Policy::Shared`]. A master keeps its first policy.
+    pub fn policy(mut self, policy: Policy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// An address to listen on at once, before any worker asks, and until the master ends: an
+    /// address that cannot be had is an error of the master's then.
+    pub fn listen(mut self, address: impl ToAddress) -> Self {
+        self.listen.push(read(address));
+        self
+    }
+
+    /// The only addresses that workers may listen on, besides those of
+    /// [`listen`](Self::listen); others are answered with `EACCES`. Default: any.
+    pub fn allow_listen<A: ToAddress>(mut self, addresses: impl IntoIterator<Item = A>) -> Self {
+        self.allow_listen.get_or_insert_default().extend(addresses.into_iter().map(read));
+        self
+    }
+
+    /// A socket that workers may ask for by its number in this process
+    /// ([`Address::Fd`]). Without this they get none.
+    pub fn pass_fd(mut self, socket: impl Into<Handle>) -> Self {
+        self.passed.push(Arc::new(OwnedFd::from(socket.into())));
+        self
+    }
+
+    /// Workers start with `SIGINT` ignored: a terminal's Ctrl-C reaches them as well, and it
+    /// is the master who ends them.
+    pub(crate) fn ignore_interrupt(mut self) -> Self {
+        self.ignores_interrupt = true;
+        self
+    }
+
+    /// These settings with what the other, later ones say.
+    pub(crate) fn merged(mut self, later: Self) -> Self {
+        fn take<T>(old: &mut Option<T>, new: Option<T>) {
+            if new.is_some() {
+                *old = new;
+            }
+        }
+        take(&mut self.exec, later.exec);
+        take(&mut self.args, later.args);
+        take(&mut self.cwd, later.cwd);
+        take(&mut self.stdio, later.stdio);
+        take(&mut self.user, later.user);
+        take(&mut self.group, later.group);
+        take(&mut self.uid, later.uid);
+        take(&mut self.gid, later.gid);
+        take(&mut self.policy, later.policy);
+        take(&mut self.allow_listen, later.allow_listen);
+        self.environment.extend(later.environment);
+        self.listen.extend(later.listen);
+        self.passed.extend(later.passed);
+        self.ignores_interrupt |= later.ignores_interrupt;
+        self
+    }
+
+    /// Checks once what can be checked before any worker starts.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.chosen_policy()?;
+        self.owner()?;
+        self.addresses()?;
+        if let Some(stdio) = &self.stdio {
+            let channels = stdio.iter().filter(|one| matches!(one, Stdio::Ipc)).count();
+            if channels != 1 {
+                let value = format!("{channels} channels (exactly one Stdio::Ipc must be there)");
+                return Err(Error::Settings { what: "stdio", value });
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn chosen_policy(&self) -> Result<Policy> {
+        self.policy.map_or_else(Policy::from_environment, Ok)
+    }
+
+    /// The addresses to listen on at once, and those that workers may ask for.
+    pub(crate) fn addresses(&self) -> Result<(Vec<Address>, Option<Vec<Address>>)> {
+        fn all(list: &[Result<Address, String>], what: &'static str) -> Result<Vec<Address>> {
+            list.iter()
+                .map(|one| one.clone().map_err(|value| Error::Settings { what, value }))
+                .collect()
+        }
+        let listen = all(&self.listen, "listen")?;
+        let allowed = self.allow_listen.as_ref();
+        Ok((listen, allowed.map(|list| all(list, "allow_listen")).transpose()?))
+    }
+
+    /// The socket that was passed in on purpose under this number.
+    pub(crate) fn passed(&self, number: RawFd) -> Option<&Arc<OwnedFd>> {
+        self.passed.iter().find(|socket| socket.as_raw_fd() == number)
+    }
+
+    fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {
+        let unknown = |what, name: &str, cause: Option<nix::Error>| Error::Settings {
+            what,
+            value: match cause {
+                Some(cause) => format!("{name}: {}", cause.desc()),
+                None => format!("{name} is not known on this system"),
+            },
+        };
+        let (mut uid, mut gid) = (self.uid, self.gid);
+        if let Some(name) = &self.user {
+            let user = User::from_name(name)
+                .map_err(|cause| unknown("user", name, Some(cause)))?
+                .ok_or_else(|| unknown("user", name, None))?;
+            uid = uid.or(Some(user.uid.as_raw()));
+            gid = gid.or_else(|| self.group.is_none().then_some(user.gid.as_raw()));
+        }
+        if let Some(name) = &self.group {
+            let group = Group::from_name(name)
+                .map_err(|cause| unknown("group", name, Some(cause)))?
+                .ok_or_else(|| unknown("group", name, None))?;
+            gid = gid.or(Some(group.gid.as_raw()));
+        }
+        Ok((uid, gid))
+    }
+
+    /// The command that starts a worker, and the program's name for messages.
+    pub(crate) fn command(&self, own: &ForkOptions) -> Result<(Command, String)> {
+        let exec = own.exec.as_ref().or(self.exec.as_ref());
+        let program = exec.cloned().unwrap_or_else(this_program);
+        let name = program.to_string_lossy().into_owned();
+        let mut command = Command::new(program);
+        match own.args.as_ref().or(self.args.as_ref()) {
+            Some(args) => command.args(args),
+            None if exec.is_none() => command.args(env::args_os().skip(1)),
+            None => &mut command,
+        };
+        for (name, value) in self.environment.iter().chain(&own.environment) {
+            match value {
+                Some(value) => command.env(name, value),
+                None => command.env_remove(name),
+            };
+        }
+        if let Some(cwd) = own.cwd.as_ref().or(self.cwd.as_ref()) {
+            command.cwd(cwd);
+        }
+        command.stdio(self.layout()?);
+        let (uid, gid) = self.owner()?;
+        if let Some(uid) = uid {
+            command.uid(uid);
+        }
+        if let Some(gid) = gid {
+            command.gid(gid);
+        }
+        command.ignore_interrupt(self.ignores_interrupt);
+        Ok((command, name))
+    }
+
+    fn layout(&self) -> Result<Vec<Stdio>> {
+        let Some(list) = &self.stdio else {
+            return Ok(vec![Stdio::Inherit, Stdio::Inherit, Stdio::Inherit, Stdio::Ipc]);
+        };
+        list.iter()
+            .map(|one| {
+                Ok(match one {
+                    Stdio::Pipe => Stdio::Pipe,
+                    Stdio::Ignore => Stdio::Ignore,
+                    Stdio::Inherit => Stdio::Inherit,
+                    Stdio::Ipc => Stdio::Ipc,
+                    Stdio::Fd(number) => Stdio::Fd(number.as_fd().try_clone_to_owned()?),
+                })
+            })
+            .collect()
+    }
+}
+
+/// This program by its path, so that a new build is found; by the image that runs if the path
+/// is gone.
+fn this_program() -> OsString {
+    match env::current_exe() {
+        Ok(path) if path.exists() => path.into(),
+        _ => "/proc/self/exe".into(),
+    }
+}
+
+impl ForkOptions {
+    /// Nothing of its own.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Another program.
+    pub fn exec(mut self, program: impl AsRef<OsStr>) -> Self {
+        self.exec = Some(program.as_ref().to_owned());
+        self
+    }
+
+    /// One more argument of its own; with any, the settings' do not count.
+    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
+        self.args.get_or_insert_default().push(arg.as_ref().to_owned());
+        self
+    }
+
+    /// These arguments, and no others.
+    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
+        self.args = Some(args.into_iter().map(|arg| arg.as_ref().to_owned()).collect());
+        self
+    }
+
+    /// A variable besides the settings'.
+    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
+        self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
+        self
+    }
+
+    /// Another working directory.
+    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.cwd = Some(directory.into());
+        self
+    }
+}

@@ -1,0 +1,265 @@
+//! Starts a process in the manner of posix_spawn, which itself knows no user, group or pidfd.
+//!
+//! Until it execs, the child lives in our memory (`CLONE_VM`) on a stack of its own while the
+//! calling thread stands still (`CLONE_VFORK`). So a start costs the same however large the
+//! parent is, and the child writes its failure where we read it. The price: between clone and
+//! exec it may call async-signal-safe functions only, must not allocate and must not panic.
+//! Everything it needs is made here, before it exists.
+
+use super::{
+    descriptors::{Slot, Table, arrange},
+    failure::{Failure, Step, check},
+    identity::Identity,
+    pidfd,
+    signals::{self, Blocked},
+    stack::Stack,
+};
+use nix::{
+    errno::Errno,
+    libc::{self, c_char, c_int, c_void},
+};
+use std::{
+    convert::Infallible,
+    ffi::{CStr, CString},
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd},
+    ptr,
+};
+
+/// What to start, ready for the kernel.
+#[derive(Debug)]
+pub(crate) struct Program<'a> {
+    /// Where the program may be, tried in turn as execvp does.
+    pub(crate) candidates: &'a [CString],
+    pub(crate) args: &'a [CString],
+    /// `NAME=value`, each.
+    pub(crate) env: &'a [CString],
+    pub(crate) cwd: Option<&'a CStr>,
+    /// Descriptor `n` of the child is what stands at place `n`.
+    pub(crate) descriptors: &'a [Descriptor<'a>],
+    /// A descriptor that is not close-on-exec and not for the child all the same.
+    pub(crate) private: Option<i32>,
+    /// In a session of its own.
+    pub(crate) detached: bool,
+    pub(crate) uid: Option<u32>,
+    pub(crate) gid: Option<u32>,
+    /// The child starts with `SIGINT` ignored.
+    pub(crate) ignores_interrupt: bool,
+}
+
+/// What the child finds at a descriptor number.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Descriptor<'a> {
+    /// Nothing.
+    Closed,
+    /// What the parent has at the same number.
+    Same,
+    /// A copy of this one.
+    Of(BorrowedFd<'a>),
+}
+
+/// Starts the program; its pid and pidfd. A child that fails before exec is reaped here.
+pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
+    let argv = pointers(program.args);
+    let envp = pointers(program.env);
+    let mut script = vec![SHELL.as_ptr(), ptr::null()];
+    script.extend(argv.iter().skip(1));
+    let mut slots: Vec<Slot> = (0..).zip(program.descriptors).map(slot).collect();
+    let identity = Identity::changing(program.uid, program.gid);
+    let mut task = Task {
+        candidates: program.candidates,
+        argv: &argv,
+        script: &mut script,
+        envp: &envp,
+        cwd: program.cwd,
+        private: program.private.filter(|fd| !slots.iter().zip(0..).any(|(_, taken)| taken == *fd)),
+        slots: &mut slots,
+        detached: program.detached,
+        leave_groups: identity.is_some() && nix::unistd::geteuid().is_root(),
+        uid: program.uid,
+        gid: program.gid,
+        ignores_interrupt: program.ignores_interrupt,
+        failure: None,
+    };
+    let stack = Stack::new()?;
+    let (pid, pidfd) = clone(&mut task, &stack)?;
+    drop(identity);
+    let Some(failure) = task.failure else { return Ok((pid, pidfd)) };
+    // Somebody's waitpid(-1) may have been faster; then it is reaped just as well.
+    let _ = pidfd::reap(pidfd.as_fd());
+    Err(failure.into())
+}
+
+/// All the child sees: borrowed from the parent, which stands still meanwhile.
+struct Task<'a> {
+    candidates: &'a [CString],
+    argv: &'a [*const c_char],
+    /// `/bin/sh`, a place for the script's path, the arguments.
+    script: &'a mut [*const c_char],
+    envp: &'a [*const c_char],
+    cwd: Option<&'a CStr>,
+    slots: &'a mut [Slot],
+    private: Option<i32>,
+    detached: bool,
+    leave_groups: bool,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    ignores_interrupt: bool,
+    failure: Option<Failure>,
+}
+
+const SHELL: &CStr = c"/bin/sh";
+
+fn pointers(strings: &[CString]) -> Vec<*const c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
+fn slot((target, descriptor): (i32, &Descriptor<'_>)) -> Slot {
+    match descriptor {
+        Descriptor::Closed => None,
+        Descriptor::Same => Some(target),
+        Descriptor::Of(fd) => Some(fd.as_raw_fd()),
+    }
+}
+
+fn clone(task: &mut Task<'_>, stack: &Stack) -> io::Result<(u32, OwnedFd)> {
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::CLONE_PIDFD | libc::SIGCHLD;
+    let argument = ptr::from_mut(task).cast::<c_void>();
+    let mut pidfd: c_int = -1;
+    // No handler of ours may run in the child: it would run in our memory.
+    let blocked = Blocked::all();
+    // SAFETY: `child` gets the `Task` it expects and a stack of its own; both outlive it or its
+    // exec, because CLONE_VFORK holds this thread in the call until then. `pidfd` takes the
+    // descriptor that CLONE_PIDFD stores.
+    let pid = unsafe { libc::clone(child, stack.top(), flags, argument, &raw mut pidfd) };
+    let result = Errno::result(pid);
+    drop(blocked);
+    let pid = result?.cast_unsigned();
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok((pid, unsafe { OwnedFd::from_raw_fd(pidfd) }))
+}
+
+/// The child's whole life before exec. The status is never looked at: `failure` says more.
+extern "C" fn child(argument: *mut c_void) -> c_int {
+    // SAFETY: `clone` passes a `Task` that nobody else touches while the parent stands still.
+    let task = unsafe { &mut *argument.cast::<Task<'_>>() };
+    let Err(failure) = become_program(task);
+    task.failure = Some(failure);
+    127
+}
+
+fn become_program(task: &mut Task<'_>) -> Result<Infallible, Failure> {
+    signals::reset_dispositions(task.ignores_interrupt.then_some(libc::SIGINT));
+    if task.detached {
+        // SAFETY: no memory is involved.
+        check(Step::Session, unsafe { libc::setsid() }.into())?;
+    }
+    arrange(task.slots, &mut Kernel)?;
+    if let Some(fd) = task.private {
+        Kernel.close(fd);
+    }
+    if let Some(cwd) = task.cwd {
+        // SAFETY: a C string that outlives the call.
+        check(Step::Directory, unsafe { libc::chdir(cwd.as_ptr()) }.into())?;
+    }
+    take_identity(task)?;
+    signals::unblock_all();
+    Err(exec(task))
+}
+
+/// Raw system calls: glibc's functions would tell the threads of the parent to follow.
+fn take_identity(task: &Task<'_>) -> Result<(), Failure> {
+    if task.leave_groups {
+        // SAFETY: no group is read from the null pointer.
+        let result = unsafe { libc::syscall(SETGROUPS, 0, ptr::null::<libc::gid_t>()) };
+        check(Step::Groups, result)?;
+    }
+    if let Some(gid) = task.gid {
+        // SAFETY: no memory is involved.
+        check(Step::Gid, unsafe { libc::syscall(SETGID, gid) })?;
+    }
+    if let Some(uid) = task.uid {
+        // SAFETY: no memory is involved.
+        check(Step::Uid, unsafe { libc::syscall(SETUID, uid) })?;
+    }
+    Ok(())
+}
+
+/// Tries the candidates as execvp does; returns only with the reason why none would do.
+fn exec(task: &mut Task<'_>) -> Failure {
+    let mut errno = libc::ENOENT;
+    let mut denied = false;
+    for path in task.candidates {
+        // SAFETY: null-terminated arrays of C strings, all held by the parent.
+        unsafe { libc::execve(path.as_ptr(), task.argv.as_ptr(), task.envp.as_ptr()) };
+        errno = Errno::last_raw();
+        match errno {
+            libc::EACCES => denied = true,
+            libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG => {}
+            libc::ESTALE | libc::ENODEV | libc::ETIMEDOUT => {}
+            libc::ENOEXEC => {
+                if let Some(place) = task.script.get_mut(1) {
+                    *place = path.as_ptr();
+                }
+                let (shell, script) = (SHELL.as_ptr(), task.script.as_ptr());
+                // SAFETY: as above.
+                unsafe { libc::execve(shell, script, task.envp.as_ptr()) };
+                return Failure { step: Step::Exec, errno: Errno::last_raw() };
+            }
+            _ => return Failure { step: Step::Exec, errno },
+        }
+    }
+    Failure { step: Step::Exec, errno: if denied { libc::EACCES } else { errno } }
+}
+
+/// The child's own descriptor table.
+struct Kernel;
+
+impl Table for Kernel {
+    type Error = Failure;
+
+    fn copy_above(&mut self, fd: i32, floor: i32) -> Result<i32, Failure> {
+        // SAFETY: no memory is involved.
+        let copy = unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, floor) };
+        check(Step::Descriptors, copy.into())?;
+        Ok(copy)
+    }
+
+    fn copy_to(&mut self, fd: i32, target: i32) -> Result<(), Failure> {
+        // SAFETY: no memory is involved; the child's table is its own.
+        check(Step::Descriptors, unsafe { libc::dup2(fd, target) }.into())?;
+        wait_on_standard_stream(target)
+    }
+
+    fn keep(&mut self, fd: i32) -> Result<(), Failure> {
+        // SAFETY: no memory is involved.
+        check(Step::Descriptors, unsafe { libc::fcntl(fd, libc::F_SETFD, 0) }.into())?;
+        wait_on_standard_stream(fd)
+    }
+
+    fn close(&mut self, fd: i32) {
+        // SAFETY: the child's table is a copy, and nothing in it uses a number that is not planned.
+        unsafe { libc::close(fd) };
+    }
+}
+
+/// Programs expect a standard stream to wait, so Node makes it (although the parent shares this).
+fn wait_on_standard_stream(fd: c_int) -> Result<(), Failure> {
+    if fd > libc::STDERR_FILENO {
+        return Ok(());
+    }
+    // SAFETY: no memory is involved.
+    let flags = unsafe { libc::fcntl(fd, libc::F_GETFL) };
+    check(Step::Descriptors, flags.into())?;
+    if flags & libc::O_NONBLOCK != 0 {
+        let flags = flags & !libc::O_NONBLOCK;
+        // SAFETY: no memory is involved.
+        check(Step::Descriptors, unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }.into())?;
+    }
+    Ok(())
+}
+
+#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
+use libc::{SYS_setgid as SETGID, SYS_setgroups as SETGROUPS, SYS_setuid as SETUID};
+#[cfg(any(target_arch = "x86", target_arch = "arm"))]
+use libc::{SYS_setgid32 as SETGID, SYS_setgroups32 as SETGROUPS, SYS_setuid32 as SETUID};

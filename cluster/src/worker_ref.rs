@@ -1,0 +1,234 @@
+//! A worker as its master sees it.
+
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    io,
+    os::unix::net::UnixStream,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use serde::Serialize;
+use worker_api::{
+    Address, Handle,
+    wire::{HIGH_WATER, Link, Rider, encode, pack},
+};
+
+use crate::{Result, Signal, mailbox::Mailbox, process::Process};
+
+/// How far a worker has come.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// Started; its program has not found its channel yet, or is none that looks for one.
+    Starting,
+    /// Its program runs.
+    Online,
+    /// It accepts connections, or says that it is ready.
+    Listening,
+    /// Its channel is closed.
+    Disconnected,
+    /// Its process has ended.
+    Dead,
+}
+
+/// A worker as its master sees it; clones are the same worker. It stays valid when the worker
+/// is gone: then nothing is sent and nothing is killed.
+#[derive(Clone, Debug)]
+pub struct WorkerRef {
+    pub(crate) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Inner {
+    pub(crate) id: u32,
+    pub(crate) process: Process,
+    link: Mutex<Outlet>,
+    facts: Mutex<Facts>,
+    stdio: Mutex<Vec<Option<UnixStream>>>,
+    mailbox: Arc<Mailbox>,
+}
+
+/// The channel, and whether it may be used.
+#[derive(Debug)]
+pub(crate) struct Outlet {
+    pub(crate) link: Link,
+    pub(crate) is_open: bool,
+}
+
+#[derive(Debug)]
+struct Facts {
+    state: State,
+    addresses: Vec<Address>,
+    exited_after_disconnect: bool,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Outlet {
+    /// Queues a line and writes what can be written now; whether the worker keeps up.
+    pub(crate) fn send(&mut self, line: Vec<u8>, rider: Option<Rider>) -> bool {
+        if !self.is_open {
+            return false;
+        }
+        if let Err(error) = self.link.send(line, rider) {
+            log::warn!("dropped a message to a worker: {error}");
+            return false;
+        }
+        self.flush();
+        self.link.queued() < HIGH_WATER
+    }
+
+    /// The end of a worker that is gone is found when its channel is read.
+    pub(crate) fn flush(&mut self) {
+        if let Err(error) = self.link.flush() {
+            log::debug!("cannot write to a worker: {error}");
+        }
+    }
+}
+
+impl WorkerRef {
+    pub(crate) fn new(
+        id: u32,
+        process: Process,
+        link: Link,
+        stdio: Vec<Option<UnixStream>>,
+        mailbox: Arc<Mailbox>,
+    ) -> Self {
+        let facts =
+            Facts { state: State::Starting, addresses: Vec::new(), exited_after_disconnect: false };
+        let link = Mutex::new(Outlet { link, is_open: true });
+        let (facts, stdio) = (Mutex::new(facts), Mutex::new(stdio));
+        Self { inner: Arc::new(Inner { id, process, link, facts, stdio, mailbox }) }
+    }
+
+    pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
+        lock(&self.inner.link)
+    }
+
+    /// The worker's number: 1 and up, never given again by the same master.
+    pub fn id(&self) -> u32 {
+        self.inner.id
+    }
+
+    /// The number of its process.
+    pub fn pid(&self) -> u32 {
+        self.inner.process.pid()
+    }
+
+    /// How far it has come.
+    pub fn state(&self) -> State {
+        lock(&self.inner.facts).state
+    }
+
+    pub(crate) fn set_state(&self, state: State) {
+        lock(&self.inner.facts).state = state;
+    }
+
+    /// Where it listens now.
+    pub fn addresses(&self) -> Vec<Address> {
+        lock(&self.inner.facts).addresses.clone()
+    }
+
+    pub(crate) fn listens(&self, address: Address) {
+        let mut facts = lock(&self.inner.facts);
+        facts.addresses.push(address);
+        facts.state = State::Listening;
+    }
+
+    pub(crate) fn left(&self, address: &Address) {
+        let mut facts = lock(&self.inner.facts);
+        if let Some(place) = facts.addresses.iter().position(|one| one == address) {
+            facts.addresses.remove(place);
+        }
+    }
+
+    /// Sends a message, without waiting. `true`: the worker keeps up. `false`: it does not
+    /// (128 KiB or more are queued for it); if it is gone, or 256 MiB are queued, the message
+    /// was dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`worker_api::Error::Encode`] if the message cannot be JSON.
+    pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
+        Ok(self.outlet().send(encode(message)?, None))
+    }
+
+    /// Sends a message with a socket, which is the worker's then: keep yours by `try_clone`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and `InvalidInput` if the socket is not what it says.
+    pub fn send_handle<T>(&self, message: &T, handle: impl Into<Handle>) -> Result<bool>
+    where
+        T: Serialize + ?Sized,
+    {
+        let (line, rider) = pack(message, handle.into())?;
+        Ok(self.outlet().send(line, Some(rider)))
+    }
+
+    /// Asks the worker to leave: it stops listening, finishes its connections and ends. The
+    /// master takes note when it runs next. Idempotent.
+    pub fn disconnect(&self) {
+        self.set_exited_after_disconnect();
+        self.inner.mailbox.disconnect(self.id());
+    }
+
+    /// Sends a signal; `false` if the worker is dead. This alone is no wish to disconnect:
+    /// [`exited_after_disconnect`](Self::exited_after_disconnect) stays false.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, say that this process may not.
+    pub fn kill(&self, signal: Signal) -> io::Result<bool> {
+        self.inner.process.kill(signal)
+    }
+
+    /// Whether messages can be sent.
+    pub fn is_connected(&self) -> bool {
+        self.outlet().is_open
+    }
+
+    /// Whether the process has ended.
+    pub fn is_dead(&self) -> bool {
+        self.state() == State::Dead
+    }
+
+    /// Whether the worker goes, or went, on purpose: the master or the worker itself wanted
+    /// it. False for a crash and for a signal.
+    pub fn exited_after_disconnect(&self) -> bool {
+        lock(&self.inner.facts).exited_after_disconnect
+    }
+
+    pub(crate) fn set_exited_after_disconnect(&self) {
+        lock(&self.inner.facts).exited_after_disconnect = true;
+    }
+
+    /// Our end of the pipe at this descriptor of the worker's, once: with
+    /// [`Settings::silent`](crate::Settings::silent) that of 0, 1 or 2.
+    pub fn stdio(&self, number: usize) -> Option<UnixStream> {
+        lock(&self.inner.stdio).get_mut(number)?.take()
+    }
+}
+
+impl fmt::Display for WorkerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "worker {}", self.id())
+    }
+}
+
+impl PartialEq for WorkerRef {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.inner, &other.inner)
+    }
+}
+
+impl Eq for WorkerRef {}
+
+impl Hash for WorkerRef {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.inner).hash(state);
+    }
+}

@@ -1,0 +1,9 @@
+//! `child_process` over real processes.
+
+mod channel;
+mod end;
+mod limits;
+mod resources;
+mod start;
+mod stdio;
+mod support;

@@ -1,0 +1,278 @@
+//! A real server on port 7000: HTTP/1.1 with keep-alive, one worker process for each CPU, and
+//! a supervisor that replaces workers which die.
+//!
+//! ```sh
+//! cargo run --release --example hello             # or: --example hello -- 127.0.0.1:8000
+//! curl 127.0.0.1:7000
+//! ```
+//!
+//! `WORKERS` in the environment says how many workers, `NODE_CLUSTER_SCHED_POLICY` (`none` or
+//! `rr`) how they get connections. The same binary works as a worker of a Node primary.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    env, error,
+    io::{ErrorKind::WouldBlock, Read, Write},
+    mem::take,
+    process,
+    time::{Duration, Instant},
+};
+
+use cluster::{Connection, Listener, Settings, Supervisor, Worker};
+use mio::{Events, Interest, Poll, Token};
+
+type Result<T = ()> = std::result::Result<T, Box<dyn error::Error>>;
+
+/// Tells the workers the address, for a worker's arguments may be those of a Node program.
+const ADDRESS: &str = "HELLO_ADDRESS";
+const DEFAULT: &str = "127.0.0.1:7000";
+
+const WORKER: Token = Token(0);
+const LISTENER: Token = Token(1);
+const SLOW: Duration = Duration::from_millis(50);
+const LONGEST_HEAD: usize = 8 << 10;
+
+fn main() -> cluster::Result<()> {
+    env_logger::init_from_env(env_logger::Env::default().default_filter_or("warn"));
+    let argument = env::args().nth(1);
+    let Some(worker) = cluster::worker()? else {
+        let address = argument.as_deref().unwrap_or(DEFAULT);
+        let settings = Settings::new().listen(address).env(ADDRESS, address);
+        eprintln!("listening on {address}");
+        return Supervisor::new(settings).workers(count()?).run();
+    };
+    let is_address = |text: &String| !text.contains('/') && text.contains(':');
+    let address = env::var(ADDRESS).ok().or(argument.filter(is_address));
+    if let Err(error) =
+        Server::new(worker, address.as_deref().unwrap_or(DEFAULT)).and_then(Server::run)
+    {
+        eprintln!("hello: {error:?}");
+        process::exit(1);
+    }
+    Ok(())
+}
+
+fn count() -> cluster::Result<usize> {
+    let Ok(text) = env::var("WORKERS") else { return Ok(cluster::available_parallelism()) };
+    text.parse().map_err(|_| cluster::Error::Settings { what: "WORKERS", value: text })
+}
+
+struct Server {
+    worker: Worker,
+    listener: Listener,
+    poll: Poll,
+    clients: HashMap<Token, Client>,
+    /// Clients that asked for `/slow`, and when they get their answer.
+    slow: VecDeque<(Instant, Token)>,
+    next: usize,
+    hello: String,
+}
+
+struct Client {
+    connection: Connection,
+    input: Vec<u8>,
+    output: Vec<u8>,
+    state: State,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum State {
+    Reading,
+    /// Waits for its answer to `/slow`, and whether the connection stays open then.
+    Waiting {
+        keep: bool,
+    },
+    /// No more requests: to be closed when everything is written.
+    Closing,
+}
+
+/// What a client has asked for.
+struct Request {
+    is_slow: bool,
+    keep: bool,
+}
+
+impl Server {
+    fn new(worker: Worker, address: &str) -> Result<Self> {
+        let listener = worker.listen(address)?;
+        let hello = format!("hello {} from worker {}\n", process::id(), worker.id());
+        let (clients, slow) = (HashMap::new(), VecDeque::new());
+        Ok(Self { worker, listener, poll: Poll::new()?, clients, slow, next: 2, hello })
+    }
+
+    fn run(mut self) -> Result {
+        let registry = self.poll.registry();
+        registry.register(&mut self.worker, WORKER, Interest::READABLE)?;
+        registry.register(&mut self.listener, LISTENER, Interest::READABLE)?;
+        let mut events = Events::with_capacity(256);
+        while !(self.worker.is_disconnecting() && self.clients.is_empty()) {
+            let due =
+                self.slow.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
+            if let Err(error) = self.poll.poll(&mut events, due)
+                && error.kind() != std::io::ErrorKind::Interrupted
+            {
+                return Err(error.into());
+            }
+            for event in &events {
+                match event.token() {
+                    WORKER => while self.worker.try_recv()?.is_some() {},
+                    LISTENER => self.accept(),
+                    token => self.serve(token),
+                }
+            }
+            self.answer_slow();
+            if self.worker.is_disconnecting() {
+                self.clients.retain(|_, client| !client.is_idle());
+            }
+        }
+        Ok(())
+    }
+
+    fn accept(&mut self) {
+        loop {
+            match self.listener.try_accept() {
+                Ok(connection) => self.admit(connection),
+                Err(error) if error.kind() == WouldBlock => return,
+                Err(error) => return eprintln!("cannot accept: {error}"),
+            }
+        }
+    }
+
+    /// The first request is mostly there already; only a client that stays is registered.
+    fn admit(&mut self, connection: Connection) {
+        let token = Token(self.next);
+        self.next += 1;
+        let (input, output) = (Vec::new(), Vec::new());
+        self.clients.insert(token, Client { connection, input, output, state: State::Reading });
+        self.serve(token);
+        if let Some(client) = self.clients.get_mut(&token) {
+            let both = Interest::READABLE | Interest::WRITABLE;
+            let registered = self.poll.registry().register(&mut client.connection, token, both);
+            if let Err(error) = registered {
+                eprintln!("cannot watch a connection: {error}");
+                self.clients.remove(&token);
+            }
+        }
+    }
+
+    fn serve(&mut self, token: Token) {
+        let Some(client) = self.clients.get_mut(&token) else { return };
+        let mut open = Some(true);
+        while open == Some(true) {
+            open = client.read().and_then(|more| {
+                while client.state == State::Reading {
+                    let Some(Request { is_slow, keep }) = client.request()? else { break };
+                    let keep = keep && !self.worker.is_disconnecting();
+                    if is_slow {
+                        client.state = State::Waiting { keep };
+                        self.slow.push_back((Instant::now() + SLOW, token));
+                    } else {
+                        client.answer(&self.hello, keep);
+                    }
+                }
+                client.write()?;
+                Some(more && client.state == State::Reading)
+            });
+        }
+        if open.is_none() {
+            self.clients.remove(&token);
+        }
+    }
+
+    fn answer_slow(&mut self) {
+        while let Some(&(due, token)) = self.slow.front() {
+            if due > Instant::now() {
+                return;
+            }
+            self.slow.pop_front();
+            if let Some(client) = self.clients.get_mut(&token)
+                && let State::Waiting { keep } = client.state
+            {
+                client.answer(&self.hello, keep && !self.worker.is_disconnecting());
+                self.serve(token);
+            }
+        }
+    }
+}
+
+/// `None` in these: the connection is to be closed.
+impl Client {
+    fn is_idle(&self) -> bool {
+        self.state == State::Reading && self.input.is_empty() && self.output.is_empty()
+    }
+
+    /// Reads once; whether there may be more.
+    fn read(&mut self) -> Option<bool> {
+        let mut buffer = [0; 4096];
+        if self.state == State::Closing || self.input.len() >= LONGEST_HEAD {
+            return Some(false);
+        }
+        match self.connection.read(&mut buffer) {
+            Ok(0) => None,
+            Ok(count) => {
+                self.input.extend_from_slice(&buffer[..count]);
+                Some(count == buffer.len())
+            }
+            Err(error) if error.kind() == WouldBlock => Some(false),
+            Err(_) => None,
+        }
+    }
+
+    /// The next request, if it is there as a whole.
+    fn request(&mut self) -> Option<Option<Request>> {
+        if self.input.is_empty() {
+            return Some(None);
+        }
+        let mut headers = [httparse::EMPTY_HEADER; 64];
+        let mut head = httparse::Request::new(&mut headers);
+        let length = match head.parse(&self.input) {
+            Ok(httparse::Status::Complete(length)) => length,
+            Ok(httparse::Status::Partial) if self.input.len() < LONGEST_HEAD => return Some(None),
+            _ => return None,
+        };
+        let header = |name: &str| {
+            let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.map(|header| String::from_utf8_lossy(header.value).to_ascii_lowercase())
+        };
+        if header("content-length").is_some_and(|length| length != "0")
+            || header("transfer-encoding").is_some()
+        {
+            return None; // nobody sends this server a body
+        }
+        let keep = match header("connection") {
+            Some(text) if text.contains("close") => false,
+            Some(text) if text.contains("keep-alive") => true,
+            _ => head.version == Some(1),
+        };
+        let request = Request { is_slow: head.path == Some("/slow"), keep };
+        self.input.drain(..length);
+        Some(Some(request))
+    }
+
+    fn answer(&mut self, text: &str, keep: bool) {
+        let connection = if keep { "keep-alive" } else { "close" };
+        let length = text.len();
+        self.state = if keep { State::Reading } else { State::Closing };
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
+             connection: {connection}\r\n\r\n"
+        );
+        self.output.extend_from_slice(head.as_bytes());
+        self.output.extend_from_slice(text.as_bytes());
+    }
+
+    fn write(&mut self) -> Option<()> {
+        let mut output = take(&mut self.output);
+        let mut written = 0;
+        while written < output.len() {
+            match self.connection.write(&output[written..]) {
+                Ok(count) => written += count,
+                Err(error) if error.kind() == WouldBlock => break,
+                Err(_) => return None,
+            }
+        }
+        output.drain(..written);
+        self.output = output;
+        (self.state != State::Closing || !self.output.is_empty()).then_some(())
+    }
+}
