@@ -40,6 +40,8 @@
 //! For production, [`Supervisor`] is the same with respawn, back-off and signals; and
 //! [`Master`] is the same without anything process-wide, for other loops.
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
 mod error;
 mod signal;
 mod sys;

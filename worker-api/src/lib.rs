@@ -20,6 +20,8 @@
 //! }
 //! ```
 
+#![cfg_attr(not(test), deny(clippy::unwrap_used))]
+
 mod address;
 mod channel;
 mod connection;

@@ -386,3 +386,6 @@ impl AsFd for Worker {
 }
 
 fd_source!(Worker);
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,75 @@
+//! A small HTTP client.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
+};
+
+use super::PATIENCE;
+
+/// A connection that stays open between requests.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: BufReader<TcpStream>,
+}
+
+impl Client {
+    pub(crate) fn connect(address: &str) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
+        stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream: BufReader::new(stream) })
+    }
+
+    /// The body of the answer to a request.
+    pub(crate) fn get(&mut self, path: &str) -> io::Result<String> {
+        self.request(path, "keep-alive")
+    }
+
+    fn request(&mut self, path: &str, connection: &str) -> io::Result<String> {
+        write!(
+            self.stream.get_ref(),
+            "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: {connection}\r\n\r\n"
+        )?;
+        let mut status = String::new();
+        if self.stream.read_line(&mut status)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if !status.starts_with("HTTP/1.1 200") {
+            return Err(io::Error::other(status));
+        }
+        let mut length = None;
+        loop {
+            let mut line = String::new();
+            if self.stream.read_line(&mut line)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            if let Some(value) = line.strip_prefix("content-length:") {
+                length = value.trim().parse().ok();
+            }
+        }
+        let mut body = Vec::new();
+        match length {
+            Some(length) => {
+                body.resize(length, 0);
+                self.stream.read_exact(&mut body)?;
+            }
+            None => drop(self.stream.read_to_end(&mut body)?),
+        }
+        String::from_utf8(body).map_err(io::Error::other)
+    }
+}
+
+/// The answer to one request over a connection of its own.
+pub(crate) fn get(address: &str) -> io::Result<String> {
+    get_as(address, "/")
+}
+
+pub(crate) fn get_as(address: &str, path: &str) -> io::Result<String> {
+    Client::connect(address)?.request(path, "close")
+}

@@ -1,0 +1,180 @@
+//! Programs under test, each ended when its guard is dropped.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::{Arc, Condvar, Mutex, Once},
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{PATIENCE, wait_for};
+
+/// A program that runs, and what it has printed so far on both streams.
+#[derive(Debug)]
+pub(crate) struct Program {
+    child: Child,
+    output: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Program {
+    pub(crate) fn start(command: &mut Command) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let output = Arc::<(Mutex<Vec<String>>, Condvar)>::default();
+        collect(child.stdout.take().unwrap(), &output);
+        collect(child.stderr.take().unwrap(), &output);
+        Self { child, output }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// All lines so far.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output.0.lock().unwrap().clone()
+    }
+
+    /// Waits for a line that holds this text.
+    #[track_caller]
+    pub(crate) fn line(&self, text: &str) -> String {
+        self.nth_line(text, 0)
+    }
+
+    /// Waits for the line number `nth`, from 0 on, of those that hold this text.
+    #[track_caller]
+    pub(crate) fn nth_line(&self, text: &str, nth: usize) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        let (lines, changed) = &*self.output;
+        let mut lines = lines.lock().unwrap();
+        loop {
+            if let Some(line) = lines.iter().filter(|line| line.contains(text)).nth(nth) {
+                return line.clone();
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(!left.is_zero(), "no line {nth} with {text:?} in {lines:#?}");
+            lines = changed.wait_timeout(lines, left).unwrap().0;
+        }
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        kill(self.pid(), signal);
+    }
+
+    /// Waits for the program's end.
+    #[track_caller]
+    pub(crate) fn wait(&mut self) -> ExitStatus {
+        let lines = self.lines();
+        wait_for(&format!("the end of a program that printed {lines:#?}"), || {
+            self.child.try_wait().unwrap()
+        })
+    }
+
+    /// The children that it has now and that have not ended.
+    pub(crate) fn children(&self) -> Vec<u32> {
+        children(self.pid())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // The children of a master that is killed end by themselves, as is tested elsewhere;
+        // here they are only kept from outliving a failed test.
+        let children = children(self.pid());
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        let deadline = Instant::now() + Duration::from_secs(2);
+        for child in children {
+            while !process_is_gone(child) && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(2));
+            }
+        }
+    }
+}
+
+fn collect(stream: impl std::io::Read + Send + 'static, to: &Arc<(Mutex<Vec<String>>, Condvar)>) {
+    let output = Arc::clone(to);
+    thread::spawn(move || {
+        for line in BufReader::new(stream).lines().map_while(Result::ok) {
+            output.0.lock().unwrap().push(line);
+            output.1.notify_all();
+        }
+    });
+}
+
+pub(crate) fn kill(pid: u32, signal: nix::sys::signal::Signal) {
+    let pid = nix::unistd::Pid::from_raw(pid.try_into().unwrap());
+    nix::sys::signal::kill(pid, signal).unwrap();
+}
+
+/// Whether a process has ended, though it may be a zombie.
+pub(crate) fn process_is_gone(pid: u32) -> bool {
+    state(pid).is_none_or(|state| state == 'Z' || state == 'X')
+}
+
+/// The letter of a process's state, and its parent.
+fn state(pid: u32) -> Option<char> {
+    fields(pid)?.0
+}
+
+fn fields(pid: u32) -> Option<(Option<char>, u32)> {
+    let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let mut rest = text[text.rfind(')')? + 1..].split_whitespace();
+    let state = rest.next()?.chars().next();
+    Some((state, rest.next()?.parse().ok()?))
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
+    all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|&pid| fields(pid).is_some_and(|(_, of)| of == parent) && !process_is_gone(pid))
+        .collect()
+}
+
+/// The open descriptors of a process: number and what it is.
+pub(crate) fn open_descriptors(pid: u32) -> BTreeMap<u32, String> {
+    let Ok(list) = fs::read_dir(format!("/proc/{pid}/fd")) else { return BTreeMap::new() };
+    list.filter_map(Result::ok)
+        .filter_map(|entry| {
+            let what = fs::read_link(entry.path()).ok()?;
+            Some((entry.file_name().to_str()?.parse().ok()?, what.display().to_string()))
+        })
+        .collect()
+}
+
+/// A program of `examples/`.
+pub(crate) fn example(name: &str) -> PathBuf {
+    static BUILT: Once = Once::new();
+    let this = std::env::current_exe().unwrap();
+    let folder = this.ancestors().nth(2).unwrap();
+    BUILT.call_once(|| build_examples(folder.ends_with("release")));
+    let path = folder.join("examples").join(name);
+    assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
+    path
+}
+
+/// `cargo test` has built them already, `cargo test --test NAME` has not.
+fn build_examples(release: bool) {
+    let Some(cargo) = std::env::var_os("CARGO") else { return };
+    let profile = if release { "--release" } else { "--profile=dev" };
+    let status = Command::new(cargo)
+        .args(["build", "--quiet", "--examples", profile])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .status();
+    assert!(status.unwrap().success(), "the examples do not build");
+}
+
+/// The program with the small roles that only tests need; see `tests/programs`.
+pub(crate) fn fixture() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fixture"))
+}
