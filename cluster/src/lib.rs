@@ -64,6 +64,9 @@ mod supervisor;
 
 mod door;
 
+#[cfg(feature = "tokio")]
+pub mod with_tokio;
+
 pub use door::{
     Events, available_parallelism, disconnect, events, fork, fork_with, is_master, run, setup,
     workers,
@@ -79,3 +82,8 @@ pub use worker_api::{
     ToAddress, UdpSocket, Worker, bind, is_worker, listen, worker,
 };
 pub use worker_ref::{State, WorkerRef};
+
+/// The README's programs compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -167,8 +167,9 @@ pub(crate) fn example(name: &str) -> PathBuf {
 fn build_examples(release: bool) {
     let Some(cargo) = std::env::var_os("CARGO") else { return };
     let profile = if release { "--release" } else { "--profile=dev" };
+    let features = if cfg!(feature = "runtimes") { "runtimes" } else { "" };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--examples", profile])
+        .args(["build", "--quiet", "--examples", profile, "--features", features])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(status.unwrap().success(), "the examples do not build");

@@ -17,3 +17,17 @@ pub(crate) fn descriptor_of(poll: &mio::Poll) -> std::os::fd::BorrowedFd<'_> {
     // SAFETY: the poll owns the descriptor and is borrowed as long as what we return.
     unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
 }
+
+/// Has the current tokio runtime watch a copy of this descriptor for reading.
+///
+/// Panics outside a runtime with I/O, as tokio's own sockets do.
+#[cfg(feature = "tokio")]
+#[track_caller]
+pub(crate) fn watch(
+    descriptor: std::os::fd::BorrowedFd<'_>,
+) -> std::io::Result<tokio::io::unix::AsyncFd<std::os::fd::OwnedFd>> {
+    let copy = descriptor.try_clone_to_owned()?;
+    // SAFETY: an OwnedFd is open and keeps its number. The AsyncFd owns it, and nobody in this
+    // crate takes or replaces it there.
+    Ok(unsafe { tokio::io::unix::AsyncFd::register_with_interest(copy, tokio::io::Interest::READABLE) }?)
+}
