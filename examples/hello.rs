@@ -122,7 +122,7 @@ impl Server {
             }
             self.answer_slow();
             if self.worker.is_disconnecting() {
-                self.clients.retain(|_, client| !client.is_idle());
+                self.close_idle();
             }
         }
         Ok(())
@@ -177,6 +177,15 @@ impl Server {
         if open.is_none() {
             self.clients.remove(&token);
         }
+    }
+
+    /// Closes connections that ask for nothing, after a last look whether they do.
+    fn close_idle(&mut self) {
+        let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
+        for token in idle.map(|(&token, _)| token).collect::<Vec<_>>() {
+            self.serve(token);
+        }
+        self.clients.retain(|_, client| !client.is_idle());
     }
 
     fn answer_slow(&mut self) {

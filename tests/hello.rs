@@ -2,10 +2,16 @@
 
 mod support;
 
-use std::{collections::BTreeMap, process::Command, thread, time::Instant};
+use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command, thread, time::Instant};
 
-use nix::sys::signal::Signal::{SIGINT, SIGKILL, SIGTERM};
-use support::{Client, Port7000, Program, example, get, get_as, process_is_gone, wait_until};
+use nix::{
+    sys::signal::{
+        Signal::{SIGINT, SIGKILL, SIGTERM},
+        kill,
+    },
+    unistd::Pid,
+};
+use support::{Client, Port7000, Program, example, get, process_is_gone, wait_until};
 
 const ADDRESS: &str = "127.0.0.1:7000";
 const POLICIES: [&str; 2] = ["none", "rr"];
@@ -15,7 +21,8 @@ fn start(policy: &str, workers: usize) -> Program {
         Command::new(example("hello"))
             .env("NODE_CLUSTER_SCHED_POLICY", policy)
             .env("WORKERS", workers.to_string())
-            .env("RUST_LOG", "debug"),
+            .env("RUST_LOG", "debug")
+            .process_group(0),
     );
     (0..workers).for_each(|worker| drop(program.nth_line("listens on", worker)));
     program
@@ -63,7 +70,7 @@ fn a_killed_worker_is_replaced_and_nobody_else_notices() {
             .collect();
         let victim = program.children()[0];
         wait_until("a few answers", || get(ADDRESS).is_ok());
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(victim as i32), SIGKILL).unwrap();
+        kill(Pid::from_raw(victim as i32), SIGKILL).unwrap();
         // Only a request in the victim's hands may fail: each client has one at a time.
         let failures: usize = clients.into_iter().map(|client| client.join().unwrap()).sum();
         assert!(failures <= 4, "{policy}: {failures} failed");
@@ -92,16 +99,17 @@ fn a_signal_ends_everything_but_not_the_request_in_hand() {
     for policy in POLICIES {
         for signal in [SIGTERM, SIGINT] {
             let mut program = start(policy, 2);
+            let group = Pid::from_raw(-(program.pid() as i32));
             let mut idle = Client::connect(ADDRESS).unwrap();
             idle.get("/").unwrap();
-            let slow = thread::spawn(|| {
-                let mut client = Client::connect(ADDRESS)?;
-                client.get("/")?;
-                client.get("/slow")
-            });
-            get_as(ADDRESS, "/slow").unwrap(); // and the other has been sent meanwhile
-            program.signal(signal);
-            let answer = slow.join().unwrap();
+            let mut slow = Client::connect(ADDRESS).unwrap();
+            slow.get("/").unwrap();
+            slow.ask("/slow", "keep-alive").unwrap();
+            match signal {
+                SIGINT => kill(group, SIGINT).unwrap(), // as a terminal does it: to all
+                _ => program.signal(signal),
+            }
+            let answer = slow.answer();
             assert!(answer.is_ok(), "{policy}, {signal}: {answer:?}");
             assert_eq!(program.wait().code(), Some(0), "{policy}, {signal}");
             assert!(get(ADDRESS).is_err(), "{policy}, {signal}: still listening");

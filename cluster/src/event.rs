@@ -4,9 +4,9 @@ use std::process::ExitStatus;
 
 use worker_api::{Address, Error, Message};
 
-use crate::WorkerRef;
+use crate::{Settings, WorkerRef};
 
-/// What has happened to a worker. By the time it is reported the master has done its part;
+/// What has happened, mostly to a worker. By the time it is reported the master has done its part;
 /// nothing has to be done about any event.
 #[non_exhaustive]
 #[derive(Debug)]
@@ -51,6 +51,11 @@ pub enum Event {
         worker: WorkerRef,
         /// How.
         status: ExitStatus,
+    },
+    /// [`setup`](crate::setup) has changed the settings for later forks.
+    Setup {
+        /// All of them, as they are now.
+        settings: Settings,
     },
     /// A worker broke the protocol, and lost its channel for that.
     Error {

@@ -20,6 +20,7 @@ use crate::{
 
 mod channel;
 mod sharing;
+mod source;
 
 /// Bytes that are read from a worker at a time.
 const SCRATCH: usize = 1 << 16;
@@ -308,7 +309,7 @@ impl Master {
     }
 
     /// Changes the settings for later forks: what these say comes before what the former said.
-    /// The policy stays.
+    /// The policy stays. Reported as [`Event::Setup`].
     ///
     /// # Errors
     ///
@@ -323,6 +324,7 @@ impl Master {
         for address in listen {
             self.listen(address)?;
         }
+        self.report(Event::Setup { settings: self.settings.clone() });
         Ok(())
     }
 

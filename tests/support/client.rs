@@ -24,14 +24,20 @@ impl Client {
 
     /// The body of the answer to a request.
     pub(crate) fn get(&mut self, path: &str) -> io::Result<String> {
-        self.request(path, "keep-alive")
+        self.ask(path, "keep-alive")?;
+        self.answer()
     }
 
-    fn request(&mut self, path: &str, connection: &str) -> io::Result<String> {
+    /// Sends a request; on loopback it is in the server's socket then.
+    pub(crate) fn ask(&mut self, path: &str, connection: &str) -> io::Result<()> {
         write!(
             self.stream.get_ref(),
             "GET {path} HTTP/1.1\r\nhost: test\r\nconnection: {connection}\r\n\r\n"
-        )?;
+        )
+    }
+
+    /// The body of the answer to the oldest request.
+    pub(crate) fn answer(&mut self) -> io::Result<String> {
         let mut status = String::new();
         if self.stream.read_line(&mut status)? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
@@ -71,5 +77,7 @@ pub(crate) fn get(address: &str) -> io::Result<String> {
 }
 
 pub(crate) fn get_as(address: &str, path: &str) -> io::Result<String> {
-    Client::connect(address)?.request(path, "close")
+    let mut client = Client::connect(address)?;
+    client.ask(path, "close")?;
+    client.answer()
 }

@@ -3,10 +3,10 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
-    sync::{Arc, Condvar, Mutex, Once},
+    sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -22,8 +22,17 @@ pub(crate) struct Program {
 
 impl Program {
     pub(crate) fn start(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::null())
+    }
+
+    /// Starts a program that is [told](Self::tell) what to do.
+    pub(crate) fn start_obedient(command: &mut Command) -> Self {
+        Self::start_with(command, Stdio::piped())
+    }
+
+    fn start_with(command: &mut Command, stdin: Stdio) -> Self {
         let mut child = command
-            .stdin(Stdio::null())
+            .stdin(stdin)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -36,6 +45,12 @@ impl Program {
 
     pub(crate) fn pid(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Writes a line to its standard input.
+    pub(crate) fn tell(&self, line: &str) {
+        let mut stdin = self.child.stdin.as_ref().expect("an obedient program");
+        writeln!(stdin, "{line}").unwrap();
     }
 
     /// All lines so far.
@@ -52,15 +67,22 @@ impl Program {
     /// Waits for the line number `nth`, from 0 on, of those that hold this text.
     #[track_caller]
     pub(crate) fn nth_line(&self, text: &str, nth: usize) -> String {
+        let what = format!("line {nth} with {text:?}");
+        self.look(&what, |lines| lines.iter().filter(|line| line.contains(text)).nth(nth).cloned())
+    }
+
+    /// Waits until the lines so far have something.
+    #[track_caller]
+    pub(crate) fn look<T>(&self, what: &str, found: impl Fn(&[String]) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let (lines, changed) = &*self.output;
         let mut lines = lines.lock().unwrap();
         loop {
-            if let Some(line) = lines.iter().filter(|line| line.contains(text)).nth(nth) {
-                return line.clone();
+            if let Some(found) = found(&lines) {
+                return found;
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no line {nth} with {text:?} in {lines:#?}");
+            assert!(!left.is_zero(), "no {what} in {lines:#?}");
             lines = changed.wait_timeout(lines, left).unwrap().0;
         }
     }
@@ -154,25 +176,29 @@ pub(crate) fn open_descriptors(pid: u32) -> BTreeMap<u32, String> {
 
 /// A program of `examples/`.
 pub(crate) fn example(name: &str) -> PathBuf {
-    static BUILT: Once = Once::new();
+    static BUILT: Mutex<BTreeMap<String, ()>> = Mutex::new(BTreeMap::new());
     let this = std::env::current_exe().unwrap();
     let folder = this.ancestors().nth(2).unwrap();
-    BUILT.call_once(|| build_examples(folder.ends_with("release")));
+    BUILT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .entry(name.to_owned())
+        .or_insert_with(|| build_example(name, folder.ends_with("release")));
     let path = folder.join("examples").join(name);
     assert!(path.exists(), "{} is missing: run `cargo build --examples`", path.display());
     path
 }
 
-/// `cargo test` has built them already, `cargo test --test NAME` has not.
-fn build_examples(release: bool) {
+/// `cargo test` has built it already, `cargo test --test NAME` has not.
+fn build_example(name: &str, release: bool) {
     let Some(cargo) = std::env::var_os("CARGO") else { return };
     let profile = if release { "--release" } else { "--profile=dev" };
     let features = if cfg!(feature = "runtimes") { "runtimes" } else { "" };
     let status = Command::new(cargo)
-        .args(["build", "--quiet", "--examples", profile, "--features", features])
+        .args(["build", "--quiet", "--example", name, profile, "--features", features])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
-    assert!(status.unwrap().success(), "the examples do not build");
+    assert!(status.unwrap().success(), "the example {name} does not build");
 }
 
 /// The program with the small roles that only tests need; see `tests/programs`.
