@@ -2,7 +2,9 @@
 
 mod support;
 
-use std::{collections::BTreeMap, os::unix::process::CommandExt, process::Command, thread, time::Instant};
+use std::{
+    collections::BTreeMap, os::unix::process::CommandExt, process::Command, thread, time::Instant,
+};
 
 use nix::{
     sys::signal::{
@@ -44,6 +46,12 @@ fn all_workers_serve_evenly() {
     let _port = Port7000::take();
     for policy in POLICIES {
         let program = start(policy, 4);
+        // A worker that says it listens may not wait for connections yet.
+        let mut seen = BTreeMap::new();
+        wait_until("an answer of each worker", || {
+            seen.extend(spread(1));
+            seen.len() == 4
+        });
         let spread = spread(400);
         assert_eq!(spread.len(), 4, "{policy}: {spread:?}");
         assert!(spread.values().all(|&count| count <= 110), "{policy}: {spread:?}");

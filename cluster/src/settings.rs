@@ -3,6 +3,7 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    net::Ipv4Addr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::PathBuf,
     sync::Arc,
@@ -175,8 +176,19 @@ impl Settings {
         self
     }
 
+    /// A UDP address to bind at once, as [`listen`](Self::listen) does it for TCP.
+    pub fn bind(mut self, address: impl ToAddress) -> Self {
+        self.listen.push(read(address).and_then(|address| match address {
+            Address::Tcp(address) | Address::Udp(address) => Ok(Address::Udp(address)),
+            Address::Port(port) => Ok(Address::Udp((Ipv4Addr::UNSPECIFIED, port).into())),
+            other => Err(format!("{other} is no UDP address")),
+        }));
+        self
+    }
+
     /// The only addresses that workers may listen on, besides those of
-    /// [`listen`](Self::listen); others are answered with `EACCES`. Default: any.
+    /// [`listen`](Self::listen) and [`bind`](Self::bind); others are answered with `EACCES`.
+    /// Default: any.
     pub fn allow_listen<A: ToAddress>(mut self, addresses: impl IntoIterator<Item = A>) -> Self {
         self.allow_listen.get_or_insert_default().extend(addresses.into_iter().map(read));
         self

@@ -1,12 +1,18 @@
-//! Small programs for the tests: the first argument names the role. Each is its own master,
-//! and its workers are the same program once more.
+//! Small programs for the tests: the first argument names the role.
 
 use std::{env, process};
+
+#[path = "../support/handles.rs"]
+mod handles;
+mod master;
+mod worker;
 
 fn main() {
     env_logger::init();
     let role = env::args().nth(1).unwrap_or_default();
     let outcome: cluster::Result<()> = match role.as_str() {
+        "master" => master::run(),
+        "worker" => worker::run(),
         _ => {
             eprintln!("fixture: there is no role {role:?}");
             process::exit(2);

@@ -81,3 +81,12 @@ pub(crate) fn get_as(address: &str, path: &str) -> io::Result<String> {
     client.ask(path, "close")?;
     client.answer()
 }
+
+/// All that a server says by itself over one connection, until it closes that.
+pub(crate) fn hear(address: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut text = String::new();
+    stream.read_to_string(&mut text)?;
+    Ok(text)
+}

@@ -2,12 +2,17 @@
 #![allow(dead_code, unused_imports, reason = "each test program uses a part")]
 
 mod client;
+mod cluster;
+pub(crate) mod handles;
+mod lines;
 mod node;
 mod program;
 
-pub(crate) use client::{Client, get, get_as};
-pub(crate) use node::{node, script};
-pub(crate) use program::{Program, example, fixture, open_descriptors, process_is_gone};
+pub(crate) use self::cluster::Cluster;
+pub(crate) use client::{Client, get, get_as, hear};
+pub(crate) use lines::Lines;
+pub(crate) use node::{Parent, node, script};
+pub(crate) use program::{Program, example, fixture, kill, open_descriptors, process_is_gone};
 
 use std::{
     fs::{File, OpenOptions},

@@ -137,11 +137,14 @@ impl ListenOptions {
     }
 }
 
-/// The query with which a worker asks for this address.
+/// The query with which a worker asks for this address: to bind a UDP one, else to listen.
 ///
 /// # Errors
 ///
 /// [`Error::Address`] for a path that is not UTF-8.
 pub fn query_for(address: &Address, options: &ListenOptions) -> Result<Query> {
-    options.query(address)
+    match address {
+        Address::Udp(_) => options.datagram_query(address),
+        _ => options.query(address),
+    }
 }

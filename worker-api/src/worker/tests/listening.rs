@@ -62,7 +62,8 @@ fn options_are_asked_for() {
         let options = ListenOptions::new().readable_all(true);
         drop(worker.listen_with("/abs/rel.sock", &options).unwrap_err());
     });
-    let rest = r#""address":"/abs/rel.sock","port":-1,"addressType":-1,"backlog":0,"readableAll":true"#;
+    let rest =
+        r#""address":"/abs/rel.sock","port":-1,"addressType":-1,"backlog":0,"readableAll":true"#;
     assert_eq!(line, expected(rest, 1));
     let line = asked(&worker, &mut master, |worker| {
         let options = ListenOptions::new().ipv6_only(true).backlog(64);
