@@ -181,7 +181,9 @@ impl<R: Router> State<R> {
             match packet {
                 Packet::User(value) => {
                     let length = self.port.link.position() - from;
-                    self.deliver(unpack(value, attachment)?, length);
+                    if let Some(message) = unpack(value, attachment)? {
+                        self.deliver(message, length);
+                    }
                 }
                 Packet::Cluster(message) => self.router.route(message, attachment, &mut self.port),
                 Packet::Sockets(question) => self.answer(&question),

@@ -58,6 +58,7 @@ impl UdpSocket {
     ///
     /// What the system says.
     pub fn recv_from(&self, buffer: &mut [u8]) -> io::Result<Option<(usize, SocketAddr)>> {
+        self.make_way();
         loop {
             if self.gate.is_closed() {
                 return Ok(None);
@@ -81,6 +82,7 @@ impl UdpSocket {
     ///
     /// `WouldBlock` if none is there, also after the end; what the system says.
     pub fn try_recv_from(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {
+        self.make_way();
         let outcome = self.receive(buffer);
         let is_empty =
             outcome.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
@@ -88,6 +90,17 @@ impl UdpSocket {
             core.serve();
         }
         outcome
+    }
+
+    /// Lets others have the next datagram when it is their turn, and sees then to the channel,
+    /// which a busy loop may never do otherwise. This comes before a datagram is received: one
+    /// that we have can still be answered.
+    fn make_way(&self) {
+        if self.gate.make_way()
+            && let Some(core) = self.tie.core()
+        {
+            core.serve();
+        }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<(usize, SocketAddr)> {

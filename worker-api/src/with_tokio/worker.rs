@@ -1,0 +1,227 @@
+//! This process as a worker, in a task.
+
+use std::{
+    io,
+    os::fd::{AsFd, OwnedFd},
+    sync::Arc,
+};
+
+use serde::Serialize;
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::spawn_blocking,
+};
+
+use super::{Listener, UdpSocket, departure::Departure, driver};
+use crate::{
+    Error, Handle, ListenOptions, Message, Result, ToAddress,
+    sys::watch,
+    wire::{Rider, encode, pack},
+};
+
+/// This process as a worker; see [`crate::Worker`]. Clones are the same worker.
+///
+/// A task of the runtime serves the channel until it closes, so a program need not wait on
+/// anything of ours.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    worker: crate::Worker,
+    views: Arc<Views>,
+}
+
+/// What tasks wait on, each for one purpose: who finds nothing may call it empty.
+#[derive(Debug)]
+struct Views {
+    inbox: AsyncFd<OwnedFd>,
+    written: AsyncFd<OwnedFd>,
+    departure: Departure,
+}
+
+impl crate::Worker {
+    /// The same for tasks of the current runtime, where the channel is served from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Channel`] with what the system says, when too many descriptors are open.
+    ///
+    /// # Panics
+    ///
+    /// Outside a tokio runtime with I/O.
+    #[track_caller]
+    pub fn into_tokio(self) -> Result<Worker> {
+        let views = Views::of(&self).map_err(|source| Error::Channel { source })?;
+        Ok(Worker { worker: self, views: Arc::new(views) })
+    }
+}
+
+impl Views {
+    #[track_caller]
+    fn of(worker: &crate::Worker) -> io::Result<Self> {
+        let endpoint = &worker.core.endpoint;
+        let inbox = watch(endpoint.as_fd(), Interest::READABLE)?;
+        let written = watch(endpoint.written(), Interest::READABLE)?;
+        let departure = Departure::of(worker.clone())?;
+        driver::start(&worker.core)?;
+        Ok(Self { inbox, written, departure })
+    }
+}
+
+impl Worker {
+    /// The number that the master gave to this worker: 1 and up, never given again.
+    pub fn id(&self) -> u32 {
+        self.worker.id()
+    }
+
+    /// Listens on an address through the master, which all workers that name it share.
+    ///
+    /// A host name is resolved at once, which blocks; an IP address or a path does not.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Worker::listen`].
+    pub async fn listen(&self, address: impl ToAddress) -> Result<Listener> {
+        self.listen_with(address, &ListenOptions::new()).await
+    }
+
+    /// Listens with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn listen_with(
+        &self,
+        address: impl ToAddress,
+        options: &ListenOptions,
+    ) -> Result<Listener> {
+        let address = address.to_address()?;
+        let (worker, options) = (self.worker.clone(), options.clone());
+        // A future that is dropped meanwhile leaves a listener that closes itself.
+        let listener = aside(move || worker.listen_with(address, &options)).await?;
+        Ok(listener.into_tokio()?)
+    }
+
+    /// Binds a UDP port through the master, which all workers that name it share: each
+    /// datagram goes to one of them.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn bind(&self, address: impl ToAddress) -> Result<UdpSocket> {
+        self.bind_with(address, &ListenOptions::new()).await
+    }
+
+    /// Binds a UDP port with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`listen`](Self::listen).
+    pub async fn bind_with(
+        &self,
+        address: impl ToAddress,
+        options: &ListenOptions,
+    ) -> Result<UdpSocket> {
+        let address = address.to_address()?;
+        let (worker, options) = (self.worker.clone(), options.clone());
+        let socket = aside(move || worker.bind_with(address, &options)).await?;
+        Ok(socket.into_tokio()?)
+    }
+
+    /// Says that this worker is ready, for programs whose readiness is not that they listen.
+    /// A Node primary takes no notice.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Disconnected`] if the master is gone.
+    pub fn ready(&self) -> Result<()> {
+        self.worker.ready()
+    }
+
+    /// Sends a message to the master and waits until the system has it. A future that is
+    /// dropped once it has begun takes nothing back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if it cannot be JSON, [`Error::Disconnected`] if the master is gone.
+    pub async fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
+        self.write(encode(message)?, None).await
+    }
+
+    /// Sends a message with a socket, which is the master's then: keep yours by `try_clone`.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and `InvalidInput` if the socket is not what it says.
+    pub async fn send_handle<T>(&self, message: &T, handle: impl Into<Handle>) -> Result<()>
+    where
+        T: Serialize + ?Sized,
+    {
+        let (line, rider) = pack(message, handle.into())?;
+        self.write(line, Some(rider)).await
+    }
+
+    async fn write(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
+        let endpoint = &self.worker.core.endpoint;
+        endpoint.try_send(line, rider)?;
+        while !endpoint.lock().write_out()? {
+            let mut guard = self.views.written.readable().await?;
+            if !endpoint.lock().is_written() {
+                guard.clear_ready();
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for the next message of the master. `None`: the channel is closed. Safe to
+    /// cancel.
+    ///
+    /// Messages that nobody receives are kept up to 64 MiB; later ones are dropped, and the
+    /// log says so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Decode`] and [`Error::Protocol`], once, if the master wrote rubbish.
+    pub async fn recv(&self) -> Result<Option<Message>> {
+        loop {
+            let mut guard = self.views.inbox.readable().await?;
+            let closed = self.worker.core.endpoint.lock().ended().is_some();
+            match self.worker.try_recv()? {
+                None if !closed => guard.clear_ready(),
+                message => return Ok(message),
+            }
+        }
+    }
+
+    /// Waits until this worker is to end: told to, on its own wish, or because the master
+    /// went. For axum's `with_graceful_shutdown` and the like.
+    pub fn disconnecting(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
+        let views = Arc::clone(&self.views);
+        async move { views.departure.wait().await }
+    }
+
+    /// Begins to leave as if the master had said so: listeners close now, the channel with
+    /// the last connection. For the master this is on purpose, no crash. Never waits;
+    /// idempotent.
+    pub fn disconnect(&self) {
+        self.worker.disconnect();
+    }
+
+    /// Whether this worker is to end: told to, on its own wish, or because the master went.
+    pub fn is_disconnecting(&self) -> bool {
+        self.worker.is_disconnecting()
+    }
+
+    /// Whether the channel to the master is open.
+    pub fn is_connected(&self) -> bool {
+        self.worker.is_connected()
+    }
+
+    /// How many connections this worker has.
+    pub fn connections(&self) -> usize {
+        self.worker.connections()
+    }
+}
+
+/// Waits for what blocks in a thread aside.
+async fn aside<T: Send + 'static>(act: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    spawn_blocking(act).await.map_err(io::Error::other)?
+}
