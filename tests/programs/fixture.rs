@@ -4,7 +4,13 @@ use std::{env, process};
 
 #[path = "../support/handles.rs"]
 mod handles;
+mod door;
+mod hostile;
 mod master;
+mod once;
+mod opener;
+mod parting;
+mod report;
 mod worker;
 
 fn main() {
@@ -12,6 +18,12 @@ fn main() {
     let role = env::args().nth(1).unwrap_or_default();
     let outcome: cluster::Result<()> = match role.as_str() {
         "master" => master::run(),
+        "door" => door::run(),
+        "hostile" => hostile::run(),
+        "once" => once::run(),
+        "opener" => opener::run(),
+        "parting" => parting::run(),
+        "report" => report::run(),
         "worker" => worker::run(),
         _ => {
             eprintln!("fixture: there is no role {role:?}");

@@ -139,27 +139,29 @@ pub(crate) fn kill(pid: u32, signal: nix::sys::signal::Signal) {
     nix::sys::signal::kill(pid, signal).unwrap();
 }
 
-/// Whether a process has ended, though it may be a zombie.
+/// Whether a process has ended, though it may be a zombie. One whose first thread is a zombie
+/// while another still ends has its sockets yet.
 pub(crate) fn process_is_gone(pid: u32) -> bool {
-    state(pid).is_none_or(|state| state == 'Z' || state == 'X')
+    stat(pid).is_none_or(|stat| stat.is_over)
 }
 
-/// The letter of a process's state, and its parent.
-fn state(pid: u32) -> Option<char> {
-    fields(pid)?.0
+struct Stat {
+    parent: u32,
+    is_over: bool,
 }
 
-fn fields(pid: u32) -> Option<(Option<char>, u32)> {
+fn stat(pid: u32) -> Option<Stat> {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let mut rest = text[text.rfind(')')? + 1..].split_whitespace();
-    let state = rest.next()?.chars().next();
-    Some((state, rest.next()?.parse().ok()?))
+    let fields: Vec<&str> = text[text.rfind(')')? + 1..].split_whitespace().collect();
+    let is_zombie = matches!(*fields.first()?, "Z" | "X");
+    let (parent, threads) = (fields.get(1)?.parse().ok()?, fields.get(17)?.parse::<u32>().ok()?);
+    Some(Stat { parent, is_over: is_zombie && threads <= 1 })
 }
 
 fn children(parent: u32) -> Vec<u32> {
     let all = fs::read_dir("/proc").unwrap().filter_map(Result::ok);
     all.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&pid| fields(pid).is_some_and(|(_, of)| of == parent) && !process_is_gone(pid))
+        .filter(|&pid| stat(pid).is_some_and(|stat| stat.parent == parent && !stat.is_over))
         .collect()
 }
 

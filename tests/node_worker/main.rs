@@ -1,0 +1,24 @@
+//! Node programs as workers and children of ours.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod handing_over;
+mod leaving;
+mod serving;
+mod talking;
+
+use cluster::{Policy, Settings};
+use support::{Cluster, script};
+
+const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::Shared];
+
+/// Workers that run a script of `tests/node`.
+fn settings(policy: Policy, file: &str) -> Settings {
+    Settings::new().exec("node").arg(script(file)).policy(policy)
+}
+
+/// A master whose workers do what they are told.
+fn cluster(policy: Policy) -> Cluster {
+    Cluster::new(settings(policy, "worker.js"))
+}

@@ -1,0 +1,56 @@
+//! The client of `tests/node/worker.js` and its twin in Rust, whose answer to a line is the
+//! worker's number and that line. So a test decides how long a request is in hand.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    net::TcpStream,
+    os::{fd::OwnedFd, unix::net::UnixStream},
+    time::Duration,
+};
+
+use super::PATIENCE;
+
+/// A connection to a worker that answers lines.
+#[derive(Debug)]
+pub(crate) struct Lines {
+    stream: BufReader<UnixStream>,
+}
+
+impl Lines {
+    /// Connects to `host:port` or a path.
+    pub(crate) fn connect(address: &str) -> io::Result<Self> {
+        let socket: OwnedFd = match address.contains('/') {
+            true => UnixStream::connect(address)?.into(),
+            false => TcpStream::connect(address)?.into(),
+        };
+        let stream = BufReader::new(UnixStream::from(socket)); // any stream socket will do
+        let this = Self { stream };
+        this.be_patient(PATIENCE)?;
+        Ok(this)
+    }
+
+    /// How long to wait for an answer.
+    pub(crate) fn be_patient(&self, patience: Duration) -> io::Result<()> {
+        self.stream.get_ref().set_read_timeout(Some(patience))
+    }
+
+    pub(crate) fn say(&mut self, line: &str) -> io::Result<()> {
+        writeln!(self.stream.get_mut(), "{line}")
+    }
+
+    /// The number of the worker that answers.
+    pub(crate) fn hear(&mut self, line: &str) -> io::Result<u32> {
+        let mut answer = String::new();
+        self.stream.read_line(&mut answer)?;
+        match answer.trim_end().split_once(' ') {
+            Some((worker, rest)) if rest == line => worker.parse().map_err(io::Error::other),
+            _ => Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("heard {answer:?}"))),
+        }
+    }
+
+    /// Says a line, and gives the number of the worker that answers.
+    pub(crate) fn ask(&mut self, line: &str) -> io::Result<u32> {
+        self.say(line)?;
+        self.hear(line)
+    }
+}
