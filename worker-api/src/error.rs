@@ -4,6 +4,9 @@ use std::{error, fmt, io};
 
 use crate::Address;
 
+/// How many characters of a broken protocol's description are kept.
+const LONGEST_REASON: usize = 200;
+
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -36,15 +39,15 @@ pub enum Error {
         /// What the system, here or in the master, said.
         source: io::Error,
     },
-    /// The value cannot be written as JSON.
+    /// The value cannot be written as JSON, or as whatever else the channel speaks.
     Encode {
-        /// What `serde_json` said.
-        source: serde_json::Error,
+        /// What `serde_json` or [`structured`](crate::structured) said.
+        source: Box<dyn error::Error + Send + Sync>,
     },
-    /// The text is not JSON, or not of the wanted shape.
+    /// The message cannot be read, or is not of the wanted shape.
     Decode {
-        /// What `serde_json` said.
-        source: serde_json::Error,
+        /// What `serde_json` or [`structured`](crate::structured) said.
+        source: Box<dyn error::Error + Send + Sync>,
     },
     /// The other process broke the protocol; its channel has been closed.
     Protocol {
@@ -74,8 +77,13 @@ impl Error {
         }
     }
 
+    /// What the other process wrote may be part of it: it must not fill the log.
     pub(crate) fn protocol(what: impl Into<String>) -> Self {
-        Self::Protocol { what: what.into() }
+        let mut what: String = what.into();
+        if let Some((end, _)) = what.char_indices().nth(LONGEST_REASON) {
+            what.replace_range(end.., "…");
+        }
+        Self::Protocol { what }
     }
 }
 
@@ -114,7 +122,7 @@ impl error::Error for Error {
             Self::Channel { source }
             | Self::Address { source, .. }
             | Self::Listen { source, .. } => Some(source),
-            Self::Encode { source } | Self::Decode { source } => Some(source),
+            Self::Encode { source } | Self::Decode { source } => Some(&**source),
             Self::Io(source) => source.source(),
             Self::NotWorker | Self::Disconnected | Self::Protocol { .. } | Self::Full => None,
         }
@@ -151,6 +159,16 @@ mod tests {
             format!("{error:?}"),
             "cannot listen on 0.0.0.0:80: Permission denied (os error 13)"
         );
+    }
+
+    #[test]
+    fn a_broken_protocol_is_told_in_few_words() {
+        let what = |text: String| match Error::protocol(text) {
+            Error::Protocol { what } => what,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(what("ä".repeat(1 << 20)), "ä".repeat(LONGEST_REASON) + "…");
+        assert_eq!(what("ä".repeat(LONGEST_REASON)), "ä".repeat(LONGEST_REASON));
     }
 
     #[test]

@@ -36,6 +36,7 @@ mod options;
 mod role;
 mod roster;
 mod source;
+pub mod structured;
 mod sys;
 mod udp;
 pub mod wire;

@@ -27,7 +27,7 @@ impl Message {
     ///
     /// [`Error::Decode`] if the value has another shape.
     pub fn parse<'a, T: Deserialize<'a>>(&'a self) -> Result<T> {
-        T::deserialize(&self.value).map_err(|source| Error::Decode { source })
+        T::deserialize(&self.value).map_err(|source| Error::Decode { source: source.into() })
     }
 }
 

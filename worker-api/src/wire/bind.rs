@@ -44,7 +44,9 @@ pub struct SocketFile {
 impl SocketFile {
     fn of(path: &Path) -> io::Result<Self> {
         let (device, inode) = identity(path)?;
-        Ok(Self { path: path.to_owned(), device, inode })
+        // The working directory may be another one when the file is to go.
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        Ok(Self { path, device, inode })
     }
 }
 

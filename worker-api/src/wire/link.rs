@@ -29,8 +29,9 @@ pub const HIGH_WATER: usize = 128 << 10;
 /// More unwritten bytes than that are not queued: 256 MiB.
 pub const FULL: usize = 256 << 20;
 
-/// More descriptors than that, announced by no message, are not kept.
-const MOST_STRAYS: usize = 253;
+/// More descriptors than that, announced by no message, are not kept: a sender waits for the
+/// acknowledgement of each.
+const MOST_STRAYS: usize = 16;
 
 /// What a [`Link`] has received.
 #[derive(Debug)]
@@ -229,6 +230,11 @@ impl Link {
     /// Bytes that are not written yet.
     pub fn queued(&self) -> usize {
         self.outbox.queued()
+    }
+
+    /// Descriptors that the other side has not acknowledged, sent or not.
+    pub fn riders(&self) -> usize {
+        self.outbox.riders()
     }
 
     /// Whether bytes wait for the socket, not for an acknowledgement.

@@ -10,6 +10,7 @@ mod link;
 mod outbox;
 mod packet;
 mod parcel;
+mod shortcut;
 
 pub use crate::{handle::Kind, options::query_for, sys::accept};
 pub use bind::{Bound, SocketFile, backlog, bind};
@@ -19,3 +20,5 @@ pub use link::{Attachment, FULL, Fill, HIGH_WATER, LONGEST_LINE, Link, Received}
 pub use outbox::{Outbox, Refusal, Rider};
 pub use packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with};
 pub use parcel::{pack, unpack};
+pub(crate) use shortcut::encode_answer;
+pub use shortcut::encode_offer;

@@ -60,6 +60,7 @@ pub struct Outbox {
     held: VecDeque<Outgoing>,
     in_flight: Option<InFlight>,
     queued: usize,
+    riders: usize,
 }
 
 /// What a NACK means.
@@ -77,6 +78,7 @@ impl Outbox {
     /// Queues one message, newline included.
     pub fn push(&mut self, bytes: Vec<u8>, rider: Option<Rider>) {
         self.queued += bytes.len();
+        self.riders += usize::from(rider.is_some());
         let outgoing = Outgoing { bytes, rider };
         if self.in_flight.is_some() {
             self.held.push_back(outgoing);
@@ -113,6 +115,7 @@ impl Outbox {
     /// `None` if nothing was in flight: the other side breaks the protocol.
     pub fn acknowledged(&mut self) -> Option<Rider> {
         let done = self.in_flight.take()?;
+        self.riders -= 1;
         self.release();
         Some(done.rider)
     }
@@ -121,6 +124,7 @@ impl Outbox {
     pub fn refused(&mut self) -> Refusal {
         let Some(mut message) = self.in_flight.take() else { return Refusal::Unsolicited };
         if !message.rider.resend || message.tries == RETRIES {
+            self.riders -= 1;
             self.release();
             return Refusal::Lost(message.rider);
         }
@@ -159,6 +163,11 @@ impl Outbox {
     /// Bytes that are not written yet.
     pub fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Descriptors that the other side has not acknowledged, sent or not.
+    pub fn riders(&self) -> usize {
+        self.riders
     }
 
     /// Whether something could be written now.
@@ -207,10 +216,11 @@ mod tests {
         assert!(outbox.acknowledged().is_some());
         assert_eq!(written(&mut outbox), "b+c");
         assert!(!outbox.is_idle());
+        assert_eq!(outbox.riders(), 1);
         assert!(outbox.acknowledged().is_some());
         assert_eq!(written(&mut outbox), "d");
         assert!(outbox.is_idle());
-        assert_eq!(outbox.queued(), 0);
+        assert_eq!((outbox.queued(), outbox.riders()), (0, 0));
         assert!(outbox.acknowledged().is_none(), "an ack for nothing");
     }
 
@@ -226,6 +236,7 @@ mod tests {
         assert_eq!(written(&mut outbox), "+a");
         assert!(matches!(outbox.refused(), Refusal::Lost(Rider { tag: Some(7), .. })));
         assert_eq!(written(&mut outbox), "b");
+        assert_eq!(outbox.riders(), 0);
         assert!(matches!(outbox.refused(), Refusal::Unsolicited));
     }
 

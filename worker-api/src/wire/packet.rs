@@ -3,7 +3,7 @@
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::cluster::Cluster;
+use super::{cluster::Cluster, shortcut};
 use crate::{Error, Result};
 
 /// The answer to a message whose descriptor has come.
@@ -61,7 +61,15 @@ impl Packet {
     /// [`Error::Decode`] if it is not JSON, [`Error::Protocol`] if it is internal and not of
     /// the shape that its `cmd` wants.
     pub fn decode(line: &[u8]) -> Result<Self> {
-        let value = serde_json::from_slice(line).map_err(|source| Error::Decode { source })?;
+        match shortcut::decode(line) {
+            Some(packet) => Ok(packet),
+            None => Self::decode_slowly(line),
+        }
+    }
+
+    pub(super) fn decode_slowly(line: &[u8]) -> Result<Self> {
+        let value = serde_json::from_slice(line)
+            .map_err(|source| Error::Decode { source: source.into() })?;
         Self::of(value)
     }
 
@@ -141,7 +149,8 @@ pub struct Label {
 ///
 /// [`Error::Encode`] if the value cannot be JSON.
 pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(message).map_err(|source| Error::Encode { source })?;
+    let mut line = serde_json::to_vec(message)
+        .map_err(|source| Error::Encode { source: source.into() })?;
     line.push(b'\n');
     Ok(line)
 }

@@ -50,22 +50,24 @@ fn label(handle: &Handle) -> io::Result<Label> {
     }
 }
 
-/// The user's message for what was received.
+/// The user's message for what was received; none, as in Node, if its handle did not come: the
+/// sender has been told.
 ///
 /// # Errors
 ///
 /// [`Error::Protocol`] if the descriptor is not what its label says.
-pub fn unpack(value: serde_json::Value, attachment: Attachment) -> Result<Message> {
+pub fn unpack(value: serde_json::Value, attachment: Attachment) -> Result<Option<Message>> {
     let handle = match attachment {
-        Attachment::Nothing | Attachment::Missing => None,
+        Attachment::Nothing => None,
+        Attachment::Missing => return Ok(None),
         Attachment::Descriptor(descriptor, kind) => Some(open(descriptor, &kind)?),
     };
-    Ok(Message::new(value, handle))
+    Ok(Some(Message::new(value, handle)))
 }
 
 fn open(descriptor: OwnedFd, kind: &str) -> Result<Handle> {
     let real = Kind::of(descriptor.as_fd())
-        .map_err(|_| Error::protocol(format!("a descriptor of a wrong kind as {kind}")))?;
+        .map_err(|_| Error::protocol(format!("a descriptor of a wrong kind as {kind:?}")))?;
     match (kind, real) {
         ("net.Server", Kind::Tcp { listening } | Kind::Unix { listening }) => {
             if !listening {
@@ -80,6 +82,6 @@ fn open(descriptor: OwnedFd, kind: &str) -> Result<Handle> {
         ("dgram.Socket", Kind::Udp { .. }) => Ok(Handle::of(descriptor)?),
         ("net.Native" | "net.Socket", Kind::Tcp { .. } | Kind::Unix { .. } | Kind::Fifo)
         | ("dgram.Native", Kind::Udp { .. }) => Ok(Handle::Native(descriptor)),
-        _ => Err(Error::protocol(format!("{real:?} as {kind}"))),
+        _ => Err(Error::protocol(format!("{real:?} as {kind:?}"))),
     }
 }

@@ -7,26 +7,23 @@ mod listening;
 mod loops;
 mod offers;
 mod own;
+mod task;
 
 use std::{
     fmt::Debug,
-    fs,
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
-    sync::mpsc::{Receiver, RecvTimeoutError, channel},
 };
 
-use nix::{poll::PollFlags, unistd::gettid};
+use nix::poll::PollFlags;
 use serde_json::Value;
 
+use self::task::{Task, start};
 use super::*;
 use crate::{Address, Connection, latch::wait, sys, wire::ACK};
 
 const DEADLINE: Duration = Duration::from_secs(20);
-
-/// For so long nothing may happen where nothing is to happen.
-const CALM: Duration = Duration::from_millis(200);
 
 const NACK: &str = r#"{"cmd":"NODE_HANDLE_NACK"}"#;
 const DISCONNECT: &str = r#"{"cmd":"NODE_CLUSTER","act":"disconnect","seq":99}"#;
@@ -40,7 +37,7 @@ fn wait_until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + DEADLINE;
     while !condition() {
         assert!(Instant::now() < deadline, "not in time: {what}");
-        thread::yield_now();
+        thread::sleep(Duration::from_micros(100));
     }
 }
 
@@ -192,51 +189,6 @@ fn offer(key: &str, seq: u64) -> String {
     format!(r#"{{"cmd":"NODE_CLUSTER","act":"newconn","key":"{key}","seq":{seq}}}"#)
 }
 
-/// A thread, of which a test waits for no longer than the deadline.
-struct Task<T> {
-    outcome: Receiver<T>,
-    number: i32,
-}
-
-fn start<T: Send + 'static>(act: impl FnOnce() -> T + Send + 'static) -> Task<T> {
-    let ((sender, outcome), (number_sender, number)) = (channel(), channel());
-    thread::spawn(move || {
-        number_sender.send(gettid().as_raw()).unwrap();
-        sender.send(act())
-    });
-    Task { outcome, number: number.recv().unwrap() }
-}
-
-impl<T> Task<T> {
-    #[track_caller]
-    fn end(self) -> T {
-        self.outcome.recv_timeout(DEADLINE).expect("the thread does not end")
-    }
-
-    /// Whether it sleeps, and how many hundredths of a second it has run so far.
-    fn state(&self) -> (bool, u64) {
-        let stat = fs::read_to_string(format!("/proc/self/task/{}/stat", self.number)).unwrap();
-        let fields: Vec<_> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
-        let ran = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-        (fields[0] == "S", ran)
-    }
-
-    #[track_caller]
-    fn wait_until_it_sleeps(&self) {
-        wait_until("the thread sleeps", || self.state().0);
-    }
-
-    /// It goes on waiting, without running in circles.
-    #[track_caller]
-    fn expect_calm(&self) {
-        self.wait_until_it_sleeps();
-        let (_, before) = self.state();
-        assert!(matches!(self.outcome.recv_timeout(CALM), Err(RecvTimeoutError::Timeout)));
-        let (_, after) = self.state();
-        assert!(after - before <= 5, "it ran for {} ms", (after - before) * 10);
-    }
-}
-
 /// Listens on a shared socket; the `listening` message is read.
 fn share(worker: &Worker, master: &mut Master, key: &str, socket: &TcpListener) -> Listener {
     share_with(worker, master, key, socket, ListenOptions::new())
@@ -290,6 +242,13 @@ fn read_all(mut client: TcpStream) -> String {
     let mut text = String::new();
     client.read_to_string(&mut text).expect("the client gets nothing");
     text
+}
+
+/// The connection that is there, or comes soon.
+#[track_caller]
+fn accept(listener: &Listener) -> Connection {
+    wait_until("a connection comes", || is_ready(listener));
+    listener.accept().unwrap().expect("the listener is closed")
 }
 
 fn greet(mut connection: Connection) {
