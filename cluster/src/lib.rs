@@ -10,14 +10,16 @@
 //! is called.**
 //!
 //! ```no_run
-//! use cluster::Event;
-//! use std::io::Write;
+//! use cluster::{Connection, Event};
+//! use std::io::{self, Read, Write};
 //!
 //! fn main() -> cluster::Result<()> {
 //!     if cluster::is_worker() {
 //!         let listener = cluster::listen("127.0.0.1:7000")?; // asks the master
 //!         for connection in listener.incoming() {
-//!             let _ = connection?.write_all(b"hello\n"); // one client's failure is not ours
+//!             if let Err(error) = serve(connection?) {
+//!                 eprintln!("{error}"); // one client's failure is not the worker's
+//!             }
 //!         }
 //!         return Ok(()); // told to leave
 //!     }
@@ -34,6 +36,12 @@
 //!         }
 //!     }
 //!     Ok(())
+//! }
+//!
+//! fn serve(mut connection: Connection) -> io::Result<()> {
+//!     let mut request = [0; 1024];
+//!     let _length = connection.read(&mut request)?;
+//!     connection.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nhello\n")
 //! }
 //! ```
 //!
@@ -52,6 +60,7 @@ mod listeners;
 mod mailbox;
 mod member;
 mod orphans;
+mod outlet;
 mod place;
 mod process;
 mod schedule;

@@ -64,7 +64,8 @@ impl Address {
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tcp(address) | Self::Udp(address) => address.fmt(f),
+            Self::Tcp(address) => address.fmt(f),
+            Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Port(port) => write!(f, "*:{port}"),
             Self::Unix(path) => path.display().fmt(f),
             Self::Fd(number) => write!(f, "fd:{number}"),
@@ -75,7 +76,8 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads `127.0.0.1:80`, `[::1]:80`, `host:80`, `80`, `*:80`, `/run/a.sock`, `fd:3`.
+    /// Reads `127.0.0.1:80`, `[::1]:80`, `host:80`, `80`, `*:80`, `/run/a.sock`, `fd:3`, and
+    /// `udp:` before an address with a host.
     ///
     /// A text with a slash is a path. A host name is resolved, which may block.
     fn from_str(text: &str) -> Result<Self> {
@@ -88,6 +90,12 @@ impl FromStr for Address {
         }
         if text.contains('/') {
             return Ok(Self::Unix(text.into()));
+        }
+        if let Some(rest) = text.strip_prefix("udp:") {
+            return match rest.parse()? {
+                Self::Tcp(address) => Ok(Self::Udp(address)),
+                _ => Err(refuse("expected host:port after `udp:`")),
+            };
         }
         if let Some(number) = text.strip_prefix("fd:") {
             return number.parse().map(Self::Fd).map_err(|_| refuse("no number after `fd:`"));
@@ -219,6 +227,7 @@ mod tests {
             ("host:99999", "no number"),
             ("a\0/b", "NUL"),
             ("fd:x", "after `fd:`"),
+            ("udp:80", "after `udp:`"),
         ] {
             let error = text.parse::<Address>().expect_err(text);
             assert!(format!("{error:?}").contains(why), "{text:?}: {error:?}");
@@ -227,7 +236,7 @@ mod tests {
 
     #[test]
     fn display_reads_back() {
-        for text in ["127.0.0.1:80", "[::1]:80", "*:80", "/run/a.sock", "fd:3"] {
+        for text in ["127.0.0.1:80", "[::1]:80", "*:80", "/run/a.sock", "fd:3", "udp:[::1]:80"] {
             assert_eq!(read(text).to_string(), text);
         }
     }

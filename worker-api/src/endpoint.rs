@@ -144,7 +144,7 @@ impl Port {
             // The other side, if it is there, is to end as well: a line may be cut in two.
             let _ = self.link.socket().shutdown(Shutdown::Write);
         }
-        self.written.set(self.cut_off || self.link.queued() == 0);
+        self.written.set(self.cut_off || self.link.is_idle());
     }
 }
 
@@ -256,7 +256,7 @@ impl<R: Router> State<R> {
         self.port.is_closed().then_some(())
     }
 
-    /// Writes what can be written now, serving the channel meanwhile; whether nothing is left.
+    /// Writes what can be written now, and takes acknowledgements, serving the channel meanwhile; whether nothing is left.
     pub(crate) fn write_out(&mut self) -> Result<bool> {
         let reads = self.reads();
         while !self.is_written() && reads && self.pump() {}
@@ -267,8 +267,9 @@ impl<R: Router> State<R> {
         Ok(self.is_written())
     }
 
+    /// Whether all is written, and what had a descriptor with it acknowledged.
     pub(crate) fn is_written(&self) -> bool {
-        self.port.link.queued() == 0
+        self.port.link.is_idle()
     }
 
     /// Whether there is room for what may come in.
@@ -398,8 +399,8 @@ impl<R: Router> Endpoint<R> {
         Ok(state.port.link.queued() < HIGH_WATER)
     }
 
-    /// Sends a line and waits until the system has it, serving the channel meanwhile: the
-    /// other side may be waiting for us to read.
+    /// Sends a line and waits until the system has it, and the other side the descriptor,
+    /// serving the channel meanwhile: the other side may be waiting for us to read.
     pub(crate) fn send(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
         self.try_send(line, rider)?;
         loop {

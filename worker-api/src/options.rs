@@ -1,5 +1,7 @@
 //! How to listen.
 
+use std::io;
+
 use crate::{
     Address, Error, Result,
     roster::query,
@@ -73,7 +75,8 @@ impl ListenOptions {
     /// What to ask the master for TCP and Unix sockets.
     pub(crate) fn query(&self, address: &Address) -> Result<Query> {
         let mut query = match address {
-            Address::Tcp(socket) | Address::Udp(socket) => {
+            Address::Udp(_) => return Err(refuse(address, "a UDP address is for `bind`")),
+            Address::Tcp(socket) => {
                 let family = if socket.is_ipv6() { Family::V6 } else { Family::V4 };
                 let ip = Some(socket.ip().to_string());
                 let mut query = query(ip, Some(socket.port().into()), family);
@@ -82,12 +85,8 @@ impl ListenOptions {
             }
             Address::Port(port) => query(None, Some((*port).into()), Family::V4),
             Address::Unix(path) => {
-                let path = path.to_str().ok_or_else(|| Error::Address {
-                    address: path.display().to_string(),
-                    source: std::io::Error::new(
-                        std::io::ErrorKind::InvalidInput,
-                        "the master is asked in JSON, so the path must be UTF-8",
-                    ),
+                let path = path.to_str().ok_or_else(|| {
+                    refuse(address, "the master is asked in JSON, so the path must be UTF-8")
                 })?;
                 let mut query = query(Some(path.to_owned()), Some(-1), Family::Path);
                 query.readable_all = self.readable_all.then_some(true);
@@ -119,15 +118,7 @@ impl ListenOptions {
                 query.fd = Some((*number).into());
                 query
             }
-            Address::Unix(path) => {
-                return Err(Error::Address {
-                    address: path.display().to_string(),
-                    source: std::io::Error::new(
-                        std::io::ErrorKind::InvalidInput,
-                        "a path is no UDP address",
-                    ),
-                });
-            }
+            Address::Unix(_) => return Err(refuse(address, "a path is no UDP address")),
         };
         query.fd.get_or_insert(-1);
         let v6_only = if self.ipv6_only { IPV6_ONLY } else { 0 };
@@ -135,6 +126,11 @@ impl ListenOptions {
         query.flags = Some(v6_only | reuse);
         Ok(query)
     }
+}
+
+fn refuse(address: &Address, why: &str) -> Error {
+    let source = io::Error::new(io::ErrorKind::InvalidInput, why);
+    Error::Address { address: address.to_string(), source }
 }
 
 /// The query with which a worker asks for this address: to bind a UDP one, else to listen.

@@ -16,7 +16,7 @@ use crate::{
     endpoint::{Port, Router},
     gate::Gate,
     latch::Signal,
-    wire::{Act, Attachment, Cluster, Family, Query, Reply, Sockname},
+    wire::{Act, Attachment, Cluster, Family, Query, Reply, Sockname, encode_answer},
 };
 
 /// A master has one connection in flight to a worker, for each listener; one that sends many
@@ -138,9 +138,10 @@ impl Roster {
     }
 
     fn accept(&mut self, accepted: bool, question: Option<u64>, port: &mut Port) {
-        let ack = question.and_then(|seq| i64::try_from(seq).ok());
-        let reply = Reply { ack, accepted: Some(accepted), ..Reply::default() };
-        self.post(Act::Reply(reply), port);
+        let Some(ack) = question else { return }; // nobody could match an answer
+        let seq = self.seq;
+        self.seq += 1;
+        port.post(Ok(encode_answer(ack, accepted, seq)), None);
     }
 
     /// Asks the master to listen; the number to ask [`answer`](Self::answer) for, and the

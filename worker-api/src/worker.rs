@@ -264,7 +264,9 @@ impl Worker {
         self.core.endpoint.send(encode(message)?, None)
     }
 
-    /// Sends a message with a socket, which is the master's then: keep yours by `try_clone`.
+    /// Sends a message with a socket and waits until the other side has it, serving the
+    /// channel meanwhile. The socket is the other side's then, also when this fails: keep
+    /// yours by `try_clone`.
     ///
     /// # Errors
     ///

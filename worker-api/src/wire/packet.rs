@@ -149,8 +149,8 @@ pub struct Label {
 ///
 /// [`Error::Encode`] if the value cannot be JSON.
 pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>> {
-    let mut line = serde_json::to_vec(message)
-        .map_err(|source| Error::Encode { source: source.into() })?;
+    let mut line =
+        serde_json::to_vec(message).map_err(|source| Error::Encode { source: source.into() })?;
     line.push(b'\n');
     Ok(line)
 }

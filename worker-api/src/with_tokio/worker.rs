@@ -146,7 +146,8 @@ impl Worker {
         self.write(encode(message)?, None).await
     }
 
-    /// Sends a message with a socket, which is the master's then: keep yours by `try_clone`.
+    /// Sends a message with a socket and waits until the master has it. The socket is the
+    /// master's then, also when this fails: keep yours by `try_clone`.
     ///
     /// # Errors
     ///

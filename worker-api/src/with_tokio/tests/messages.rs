@@ -101,7 +101,7 @@ async fn a_message_behind_a_socket_waits_for_it() {
     let (mut master, worker) = pair();
     let worker = worker.into_tokio().unwrap();
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    soon(worker.send_handle("server", server)).await.unwrap();
+    assert!(timeout(SHORT, worker.send_handle("server", server)).await.is_err());
     assert!(timeout(SHORT, worker.send("behind")).await.is_err());
     let reading = spawn_blocking(move || {
         master.hear(1);
