@@ -85,7 +85,7 @@ fn a_udp_port_in_use_is_told_in_one_line() {
     assert_eq!(program.wait().code(), Some(1));
     assert_eq!(
         program.line("Error: "),
-        "Error: cannot listen on 127.0.0.1:7000: Address already in use (os error 98)"
+        "Error: cannot listen on udp:127.0.0.1:7000: Address already in use (os error 98)"
     );
 }
 

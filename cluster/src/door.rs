@@ -73,11 +73,7 @@ pub fn fork() -> Result<WorkerRef> {
 ///
 /// As [`fork`].
 pub fn fork_with(options: &ForkOptions) -> Result<WorkerRef> {
-    with_master(|master| {
-        let worker = master.fork_with(options)?;
-        master.ring(); // another thread may be waiting in `events`
-        Ok(worker)
-    })
+    with_master(|master| master.fork_with(options))
 }
 
 /// The workers whose processes have not ended.
@@ -89,7 +85,6 @@ pub fn workers() -> Vec<WorkerRef> {
 pub fn disconnect() {
     if let Some(master) = &mut *lock() {
         master.disconnect();
-        master.ring();
     }
 }
 

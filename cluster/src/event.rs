@@ -55,7 +55,7 @@ pub enum Event {
     /// [`setup`](crate::setup) has changed the settings for later forks.
     Setup {
         /// All of them, as they are now.
-        settings: Settings,
+        settings: Box<Settings>,
     },
     /// A worker broke the protocol, and lost its channel for that.
     Error {

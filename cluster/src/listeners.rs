@@ -22,6 +22,9 @@ use crate::{Policy, Settings, schedule::Turns};
 /// How long accepting pauses when the system has no room for a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// The longest data, as JSON, that is kept for a socket's workers.
+const LONGEST_DATA: usize = 64 << 10;
+
 /// One socket, and the workers that have asked for it.
 #[derive(Debug)]
 pub(crate) struct Socket {
@@ -116,12 +119,16 @@ impl Listeners {
         query: &Query,
         settings: &Settings,
     ) -> io::Result<Answer> {
+        if serde_json::to_vec(&query.data).map_or(0, |data| data.len()) > LONGEST_DATA {
+            return Err(Errno::EMSGSIZE.into());
+        }
         let key = query.key();
         let known = self.numbers.get(&key).copied();
         let number = match known {
             Some(number) => number,
             None => {
                 self.check_allowed(query)?;
+                self.check_count(worker, settings)?;
                 self.open(key.clone(), query, settings)?
             }
         };
@@ -152,6 +159,15 @@ impl Listeners {
                 Err(Errno::EACCES.into())
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Nobody uses up the master's descriptors.
+    fn check_count(&self, worker: u32, settings: &Settings) -> io::Result<()> {
+        let has = |socket: &&Socket| socket.members.contains(&worker);
+        match self.sockets.values().filter(has).count() < settings.socket_limit() {
+            true => Ok(()),
+            false => Err(Errno::EMFILE.into()),
         }
     }
 
@@ -200,9 +216,14 @@ impl Listeners {
         self.sockets.get(&number).map(|socket| &socket.local)
     }
 
-    /// Where the socket of this key is.
-    pub(crate) fn local_of(&self, key: &str) -> Option<&Address> {
-        self.local(*self.numbers.get(key)?)
+    /// Where a worker listens that says so: its query again, but with the real port in place
+    /// of 0, or of none.
+    pub(crate) fn place_of(&self, worker: u32, query: &Query) -> Option<&Address> {
+        [query.port, Some(0), None].into_iter().find_map(|port| {
+            let asked = Query { port, data: Value::Null, ..query.clone() };
+            let socket = self.sockets.get(self.numbers.get(&asked.key())?)?;
+            socket.members.contains(&worker).then_some(&socket.local)
+        })
     }
 
     /// A worker lets go of one socket, which closes if that was the last one; its number
@@ -218,29 +239,57 @@ impl Listeners {
         let local = socket.local.clone();
         let is_last = socket.members.is_empty() && !socket.is_pinned;
         let descriptor = if is_last { self.remove(number) } else { None };
-        Some(Closed { local, descriptor })
+        Some(Closed { number, local, descriptor })
     }
 
-    /// A worker lets go of all its sockets, which stay open for others to come; `youngest` is
-    /// the last worker that was started.
+    /// A worker is to leave, and lets go of all its sockets, which stay open for others to
+    /// come; `youngest` is the last worker that was started. Connections that it holds it may
+    /// still take.
+    pub(crate) fn retire(&mut self, worker: u32, youngest: u32) {
+        for socket in self.sockets.values_mut() {
+            socket.desert(worker, youngest);
+            if let Some(desk) = &mut socket.desk {
+                desk.turns.retire(worker);
+            }
+        }
+    }
+
+    /// A worker is gone: as [`retire`](Self::retire), and connections that it has not taken go
+    /// to others.
     pub(crate) fn release(&mut self, worker: u32, youngest: u32) {
         for (&number, socket) in &mut self.sockets {
-            if socket.members.contains(&worker) {
-                socket.forget(worker);
-                socket.deserted = youngest;
+            socket.desert(worker, youngest);
+            if let Some(desk) = &mut socket.desk {
+                desk.turns.leave(worker);
                 self.awake.insert(number);
             }
         }
     }
 
+    /// The sockets asked for in the settings close with their last worker as well from now on.
+    pub(crate) fn unpin(&mut self) {
+        self.sockets.values_mut().for_each(|socket| socket.is_pinned = false);
+    }
+
     /// Closes the sockets that nobody has, unless somebody is expected, who came after the
-    /// worker with this number; those that the loop has watched.
-    pub(crate) fn sweep(&mut self, expects: impl Fn(u32) -> bool) -> Vec<Arc<OwnedFd>> {
-        let unused = self.sockets.iter().filter(|(_, socket)| {
-            socket.members.is_empty() && !socket.is_pinned && !expects(socket.deserted)
-        });
-        let numbers: Vec<usize> = unused.map(|(&number, _)| number).collect();
-        numbers.into_iter().filter_map(|number| self.remove(number)).collect()
+    /// worker with this number; those that the loop has watched. Of those that wait for
+    /// somebody only the last `most` do.
+    pub(crate) fn sweep(
+        &mut self,
+        most: usize,
+        expects: impl Fn(u32) -> bool,
+    ) -> Vec<Arc<OwnedFd>> {
+        let (mut unused, mut waiting) = (Vec::new(), Vec::new());
+        for (&number, socket) in &self.sockets {
+            match socket.members.is_empty() && !socket.is_pinned {
+                true if expects(socket.deserted) => waiting.push(number),
+                true => unused.push(number),
+                false => {}
+            }
+        }
+        let surplus = waiting.len().saturating_sub(most);
+        unused.extend(waiting.drain(..surplus));
+        unused.into_iter().filter_map(|number| self.remove(number)).collect()
     }
 
     fn remove(&mut self, number: usize) -> Option<Arc<OwnedFd>> {
@@ -306,6 +355,7 @@ impl Listeners {
 /// A socket that a worker let go of.
 #[derive(Debug)]
 pub(crate) struct Closed {
+    pub(crate) number: usize,
     pub(crate) local: Address,
     /// Present: the loop has watched it, and must no longer.
     pub(crate) descriptor: Option<Arc<OwnedFd>>,
@@ -325,6 +375,12 @@ impl Socket {
         self.members.remove(&worker);
         if let Some(desk) = &mut self.desk {
             desk.turns.leave(worker);
+        }
+    }
+
+    fn desert(&mut self, worker: u32, youngest: u32) {
+        if self.members.remove(&worker) {
+            self.deserted = youngest;
         }
     }
 }
@@ -384,6 +440,9 @@ fn address(query: &Query) -> Option<Address> {
 /// A copy of a socket that was passed in on purpose: nobody gets the master's others.
 fn passed(number: i64, query: &Query, settings: &Settings) -> io::Result<OwnedFd> {
     let number = RawFd::try_from(number).map_err(|_| Errno::EINVAL)?;
+    if query.address.is_some() {
+        return Err(Errno::EINVAL.into());
+    }
     let socket = settings.passed(number).ok_or(Errno::EACCES)?.try_clone()?;
     let kind = Handle::of(socket.try_clone()?).map_err(|_| Errno::EINVAL)?;
     if matches!(kind, Handle::UdpSocket(_)) != query.family.is_udp() {

@@ -1,7 +1,7 @@
 //! The master: one loop over its workers' channels, their processes and its sockets.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
     time::{Duration, Instant},
@@ -25,6 +25,9 @@ mod source;
 /// Bytes that are read from a worker at a time.
 const SCRATCH: usize = 1 << 16;
 
+/// How often a worker is read from before others have their turn.
+const TURN: usize = 4;
+
 /// A master without any process-wide state: it starts workers, owns the listening sockets they
 /// ask for, and reports what happens to them.
 ///
@@ -47,8 +50,12 @@ pub struct Master {
     /// The number of the next message of the cluster module, to whatever worker.
     seq: u64,
     events: VecDeque<Event>,
-    /// Channels with more to read than one turn reads.
-    unread: VecDeque<u32>,
+    /// Channels to read in this turn of the loop.
+    unread: BTreeSet<u32>,
+    /// Channels with more to read, after a look at all others.
+    later: BTreeSet<u32>,
+    /// Workers are about to be started that may want the sockets of those who went.
+    expects_workers: bool,
     scratch: Box<[u8]>,
 }
 
@@ -82,7 +89,9 @@ impl Master {
             last_id: 0,
             seq: 0,
             events: VecDeque::new(),
-            unread: VecDeque::new(),
+            unread: BTreeSet::new(),
+            later: BTreeSet::new(),
+            expects_workers: false,
             scratch: vec![0; SCRATCH].into(),
         };
         for address in listen {
@@ -117,6 +126,7 @@ impl Master {
         let worker = self.admit(id, started).map_err(|source| Error::Fork { program, source })?;
         log::info!("{worker} (pid {}) started", worker.pid());
         self.report(Event::Fork { worker: worker.clone() });
+        self.ring(); // somebody else's loop may be waiting for us
         Ok(worker)
     }
 
@@ -124,8 +134,9 @@ impl Master {
         let channel = started.ipc.ok_or(io::ErrorKind::NotConnected)?;
         let link = Link::new(channel, LONGEST_LINE)?;
         let mailbox = self.mailbox.clone();
+        let channel = link.as_fd().as_raw_fd();
         let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox);
-        if let Err(error) = self.watch_worker(&worker) {
+        if let Err(error) = self.watch_worker(&worker, channel) {
             worker.kill(Signal::KILL)?; // nobody would hear of it
             return Err(error);
         }
@@ -133,9 +144,8 @@ impl Master {
         Ok(worker)
     }
 
-    fn watch_worker(&self, worker: &WorkerRef) -> io::Result<()> {
+    fn watch_worker(&self, worker: &WorkerRef, channel: RawFd) -> io::Result<()> {
         let (registry, id) = (self.poll.registry(), worker.id());
-        let channel = worker.outlet().link.as_fd().as_raw_fd();
         let both = Interest::READABLE | Interest::WRITABLE;
         registry.register(&mut SourceFd(&channel), Place::Channel(id).token(), both)?;
         let process = worker.inner.process.as_fd().as_raw_fd();
@@ -190,7 +200,8 @@ impl Master {
     ///
     /// What the system says about waiting. What a worker does is never an error here.
     pub fn poll(&mut self, timeout: Option<Duration>) -> Result<Option<Event>> {
-        let end = timeout.map(|timeout| Instant::now() + timeout);
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut in_time = true;
         loop {
             self.work()?;
             if let Some(event) = self.events.pop_front() {
@@ -199,9 +210,13 @@ impl Master {
             if self.is_finished() {
                 return Ok(None);
             }
-            if !self.wait(end)? {
+            if !in_time {
+                if !self.later.is_empty() {
+                    self.ring();
+                }
                 return Ok(None);
             }
+            in_time = self.wait(end)?;
         }
     }
 
@@ -213,21 +228,24 @@ impl Master {
         }
         while self.events.is_empty() {
             self.hand_over();
-            let Some(worker) = self.unread.pop_front() else { break };
-            if self.read(worker) {
-                self.unread.push_back(worker);
+            let Some(worker) = self.unread.pop_first() else { break };
+            if (0..TURN).all(|_| self.read(worker)) {
+                self.later.insert(worker);
             }
         }
         self.alarm.set(self.listeners.deadline())?;
         Ok(())
     }
 
-    /// Waits, and takes note of what is ready; `false`: nothing was, and time is up.
+    /// Waits, and takes note of what is ready; `false`: time is up. A worker that never stops
+    /// talking does not keep us from looking at the others.
     fn wait(&mut self, end: Option<Instant>) -> Result<bool> {
-        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        let left = match self.later.is_empty() {
+            true => end.map(|end| end.saturating_duration_since(Instant::now())),
+            false => Some(Duration::ZERO),
+        };
         let mut ready = std::mem::replace(&mut self.ready, Events::with_capacity(0));
         let outcome = self.poll.poll(&mut ready, left);
-        let is_empty = ready.is_empty();
         for event in &ready {
             let place = Place::of(event.token());
             if let Place::Channel(id) = place
@@ -239,9 +257,10 @@ impl Master {
             self.note(place);
         }
         self.ready = ready;
+        self.unread.append(&mut self.later);
         match outcome {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => Err(error.into()),
-            _ => Ok(!is_empty || end.is_none_or(|end| Instant::now() < end)),
+            _ => Ok(end.is_none_or(|end| Instant::now() < end)),
         }
     }
 
@@ -254,11 +273,14 @@ impl Master {
             }
             Place::Socket(number) => self.listeners.is_ready(number),
             Place::Process(id) => self.ended(id),
-            Place::Channel(id) => self.unread.push_back(id),
+            Place::Channel(id) => {
+                self.unread.insert(id);
+            }
         }
     }
 
-    /// A worker's process has ended: what it said before is still heard.
+    /// A worker's process has ended: what it said before is still heard, though not what others
+    /// say who hold its end of the channel, and might never stop.
     fn ended(&mut self, id: u32) {
         let Some(member) = self.workers.get(&id) else { return };
         let worker = member.worker.clone();
@@ -270,6 +292,7 @@ impl Master {
                 std::os::unix::process::ExitStatusExt::from_raw(0)
             }
         };
+        worker.outlet().stop_receiving();
         while self.read(id) {}
         self.disconnected(id);
         self.workers.remove(&id);
@@ -285,10 +308,10 @@ impl Master {
         if !self.events.is_empty() {
             return; // the user has not yet seen what might make him start another
         }
-        let workers = &self.workers;
-        let unused = self
-            .listeners
-            .sweep(|since| workers.values().any(|member| member.may_still_listen(since)));
+        let (workers, expects) = (&self.workers, self.expects_workers);
+        let unused = self.listeners.sweep(self.settings.socket_limit(), |since| {
+            expects || workers.values().any(|member| member.may_still_listen(since))
+        });
         for socket in unused {
             self.unwatch(socket.as_fd());
         }
@@ -319,12 +342,15 @@ impl Master {
         let merged = self.settings.clone().merged(settings);
         merged.check()?;
         let (_, allowed) = merged.addresses()?;
-        self.listeners.allow(allowed);
-        self.settings = merged;
+        let former = std::mem::replace(&mut self.settings, merged);
         for address in listen {
-            self.listen(address)?;
+            if let Err(error) = self.listen(address) {
+                self.settings = former;
+                return Err(error);
+            }
         }
-        self.report(Event::Setup { settings: self.settings.clone() });
+        self.listeners.allow(allowed);
+        self.report(Event::Setup { settings: self.settings.clone().into() });
         Ok(())
     }
 
@@ -334,6 +360,18 @@ impl Master {
             worker.set_exited_after_disconnect();
             self.tell_to_leave(worker.id());
         }
+        self.ring();
+    }
+
+    /// Whether workers are about to be started: meanwhile the sockets of those who went stay
+    /// open for them.
+    pub(crate) fn expect_workers(&mut self, on: bool) {
+        self.expects_workers = on;
+    }
+
+    /// No more workers are to come: the sockets of the settings close with the last one, too.
+    pub(crate) fn unpin(&mut self) {
+        self.listeners.unpin();
     }
 
     /// Whether no worker is left.
@@ -350,6 +388,7 @@ impl Master {
 impl Drop for Master {
     fn drop(&mut self) {
         for member in self.workers.values() {
+            member.worker.outlet().close(|_| {});
             if let Err(error) = member.worker.kill(Signal::KILL) {
                 log::error!("cannot kill {}: {error}", member.worker);
             }

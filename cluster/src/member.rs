@@ -19,11 +19,15 @@ impl Member {
         Self { worker, offers: HashMap::new(), is_leaving: false }
     }
 
-    /// Whether it may be about to ask for a socket whose last worker went when `since` was the
-    /// youngest: it is starting, or was started after that and has not listened yet.
+    /// Whether it, or another in its place, may be about to ask for a socket whose last worker
+    /// went when `since` was the youngest: it is starting, or was started after that and has not
+    /// listened yet, or crashes just now.
     pub(crate) fn may_still_listen(&self, since: u32) -> bool {
-        let state = self.worker.state();
-        let is_new = state == State::Online && self.worker.id() > since;
-        !self.is_leaving && (state == State::Starting || is_new)
+        match self.worker.state() {
+            State::Starting => !self.is_leaving,
+            State::Online => !self.is_leaving && self.worker.id() > since,
+            State::Disconnected => !self.worker.exited_after_disconnect(),
+            State::Listening | State::Dead => false,
+        }
     }
 }

@@ -17,6 +17,9 @@ use crate::{
     child_process::{Command, Stdio},
 };
 
+/// The most sockets of one worker, unless said otherwise.
+const MOST_SOCKETS: usize = 256;
+
 /// How workers get their connections.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +65,7 @@ pub struct Settings {
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
+    most_sockets: Option<usize>,
     ignores_interrupt: bool,
 }
 
@@ -76,7 +80,7 @@ pub struct ForkOptions {
 }
 
 fn read(address: impl ToAddress) -> Result<Address, String> {
-    address.to_address().map_err(|error| format!("{error:?}"))
+    address.to_address().and_then(Address::absolute).map_err(|error| format!("{error:?}"))
 }
 
 impl Settings {
@@ -201,6 +205,14 @@ impl Settings {
         self
     }
 
+    /// How many sockets one worker may listen on and bind at a time; it is answered with
+    /// `EMFILE` when it wants more. So no worker uses up the master's descriptors, of which
+    /// there are often 1024. Default: 256.
+    pub fn most_sockets(mut self, sockets: usize) -> Self {
+        self.most_sockets = Some(sockets);
+        self
+    }
+
     /// Workers start with `SIGINT` ignored: a terminal's Ctrl-C reaches them as well, and it
     /// is the master who ends them.
     pub(crate) fn ignore_interrupt(mut self) -> Self {
@@ -225,6 +237,7 @@ impl Settings {
         take(&mut self.gid, later.gid);
         take(&mut self.policy, later.policy);
         take(&mut self.allow_listen, later.allow_listen);
+        take(&mut self.most_sockets, later.most_sockets);
         self.environment.extend(later.environment);
         self.listen.extend(later.listen);
         self.passed.extend(later.passed);
@@ -266,6 +279,11 @@ impl Settings {
     /// The socket that was passed in on purpose under this number.
     pub(crate) fn passed(&self, number: RawFd) -> Option<&Arc<OwnedFd>> {
         self.passed.iter().find(|socket| socket.as_raw_fd() == number)
+    }
+
+    /// See [`most_sockets`](Self::most_sockets), which sets it.
+    pub(crate) fn socket_limit(&self) -> usize {
+        self.most_sockets.unwrap_or(MOST_SOCKETS)
     }
 
     fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {

@@ -11,10 +11,10 @@ use std::{
 use serde::Serialize;
 use worker_api::{
     Address, Handle,
-    wire::{HIGH_WATER, Link, Rider, encode, pack},
+    wire::{Link, encode, pack},
 };
 
-use crate::{Result, Signal, mailbox::Mailbox, process::Process};
+use crate::{Result, Signal, mailbox::Mailbox, outlet::Outlet, process::Process};
 
 /// How far a worker has come.
 #[non_exhaustive]
@@ -43,17 +43,10 @@ pub struct WorkerRef {
 pub(crate) struct Inner {
     pub(crate) id: u32,
     pub(crate) process: Process,
-    link: Mutex<Outlet>,
+    outlet: Mutex<Outlet>,
     facts: Mutex<Facts>,
     stdio: Mutex<Vec<Option<UnixStream>>>,
     mailbox: Arc<Mailbox>,
-}
-
-/// The channel, and whether it may be used.
-#[derive(Debug)]
-pub(crate) struct Outlet {
-    pub(crate) link: Link,
-    pub(crate) is_open: bool,
 }
 
 #[derive(Debug)]
@@ -67,28 +60,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-impl Outlet {
-    /// Queues a line and writes what can be written now; whether the worker keeps up.
-    pub(crate) fn send(&mut self, line: Vec<u8>, rider: Option<Rider>) -> bool {
-        if !self.is_open {
-            return false;
-        }
-        if let Err(error) = self.link.send(line, rider) {
-            log::warn!("dropped a message to a worker: {error}");
-            return false;
-        }
-        self.flush();
-        self.link.queued() < HIGH_WATER
-    }
-
-    /// The end of a worker that is gone is found when its channel is read.
-    pub(crate) fn flush(&mut self) {
-        if let Err(error) = self.link.flush() {
-            log::debug!("cannot write to a worker: {error}");
-        }
-    }
-}
-
 impl WorkerRef {
     pub(crate) fn new(
         id: u32,
@@ -99,13 +70,13 @@ impl WorkerRef {
     ) -> Self {
         let facts =
             Facts { state: State::Starting, addresses: Vec::new(), exited_after_disconnect: false };
-        let link = Mutex::new(Outlet { link, is_open: true });
+        let outlet = Mutex::new(Outlet::new(link));
         let (facts, stdio) = (Mutex::new(facts), Mutex::new(stdio));
-        Self { inner: Arc::new(Inner { id, process, link, facts, stdio, mailbox }) }
+        Self { inner: Arc::new(Inner { id, process, outlet, facts, stdio, mailbox }) }
     }
 
     pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
-        lock(&self.inner.link)
+        lock(&self.inner.outlet)
     }
 
     /// The worker's number: 1 and up, never given again by the same master.
@@ -134,7 +105,9 @@ impl WorkerRef {
 
     pub(crate) fn listens(&self, address: Address) {
         let mut facts = lock(&self.inner.facts);
-        facts.addresses.push(address);
+        if !facts.addresses.contains(&address) {
+            facts.addresses.push(address);
+        }
         facts.state = State::Listening;
     }
 
@@ -145,15 +118,20 @@ impl WorkerRef {
         }
     }
 
+    pub(crate) fn left_all(&self) {
+        lock(&self.inner.facts).addresses.clear();
+    }
+
     /// Sends a message, without waiting. `true`: the worker keeps up. `false`: it does not
-    /// (128 KiB or more are queued for it); if it is gone, or 256 MiB are queued, the message
-    /// was dropped.
+    /// (128 KiB, or 64 sockets, or more are on their way to it); if it is gone, or 256 MiB are,
+    /// the message was dropped.
     ///
     /// # Errors
     ///
     /// [`worker_api::Error::Encode`] if the message cannot be JSON.
     pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
-        Ok(self.outlet().send(encode(message)?, None))
+        let line = encode(message)?; // the user's code, so without the lock
+        Ok(self.outlet().send(line, None))
     }
 
     /// Sends a message with a socket, which is the worker's then: keep yours by `try_clone`.
@@ -188,7 +166,7 @@ impl WorkerRef {
 
     /// Whether messages can be sent.
     pub fn is_connected(&self) -> bool {
-        self.outlet().is_open
+        self.outlet().is_open()
     }
 
     /// Whether the process has ended.

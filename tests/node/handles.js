@@ -15,7 +15,7 @@ const make = (kind, heard, ready) => {
     if (type.startsWith('dgram')) return makeDatagram(type, heard, ready);
     let address = { host: '127.0.0.1', port: 0 };
     if (family === 'unix') address = { path: `node-${process.pid}-${++paths}.sock` };
-    const server = net.createServer().listen(address, () => {
+    const server = net.createServer().listen({ ...address, exclusive: true }, () => {
         if (address.path) {
             const path = `${address.path}.moved`; // a server that closes removes its file
             fs.renameSync(address.path, path);
@@ -46,7 +46,7 @@ const hear = (client, heard) => {
 
 const makeDatagram = (type, heard, ready) => {
     const socket = dgram.createSocket('udp4');
-    socket.bind(0, '127.0.0.1', () => {
+    socket.bind({ port: 0, address: '127.0.0.1', exclusive: true }, () => {
         const { port } = socket.address();
         ready(type === 'dgram.Native' ? socket._handle : socket, () => socket.close(() => {
             const client = dgram.createSocket('udp4');
@@ -79,11 +79,11 @@ exports.take = (kind, handle) => {
     }
 };
 
-// Sends many sockets at once, waiting for nothing.
+// Sends many sockets at once, waiting for nothing; none is the cluster's.
 exports.pass = (peer, count) => {
     for (let number = 1; number <= count; number++) {
         const socket = dgram.createSocket('udp4');
-        socket.bind(0, '127.0.0.1', () => {
+        socket.bind({ port: 0, address: '127.0.0.1', exclusive: true }, () => {
             peer.send({ do: 'passed', count }, socket, () => socket.close());
         });
     }

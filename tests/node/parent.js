@@ -17,6 +17,7 @@ const converse = (worker, peer) => {
         const type = handle?.constructor.name;
         if (message?.do === 'passed' || message?.number) {
             const count = counts.get(worker) + 1;
+            handle?.close();
             counts.set(worker, count);
             if (message.number && message.number !== count) report('disorder', { worker, message });
             if (count === message.count) report('all', { worker, count, type });

@@ -28,6 +28,7 @@ const commands = {
     bind: ({ port }) => {
         const socket = dgram.createSocket('udp4');
         socket.on('message', (text, from) => socket.send(`${id} ${text}`, from.port, from.address));
+        socket.on('error', ({ code, syscall }) => process.send({ failed: code, syscall }));
         socket.bind(port, '127.0.0.1', () => process.send({ listening: socket.address() }));
     },
     leave: () => cluster.worker.disconnect(),
@@ -37,7 +38,10 @@ const commands = {
     give: ({ kind }) => handles.give(process, kind, (said) => process.send({ kind, said })),
     take: ({ kind }, handle) => handles.take(kind, handle),
     pass: ({ count }) => handles.pass(process, count),
-    passed: ({ count }) => { if (++passed === count) process.send({ all: count }); },
+    passed: ({ count }, handle) => {
+        handle.close();
+        if (++passed === count) process.send({ all: count });
+    },
 };
 
 process.on('message', (message, handle) => {

@@ -1,7 +1,5 @@
 //! How workers of a Node primary end.
 
-use std::thread;
-
 use nix::sys::signal::Signal::SIGKILL;
 use serde_json::json;
 
@@ -55,7 +53,7 @@ fn hello_told_to_leave_answers_the_slow_request() {
         idle.get("/").unwrap();
         let mut client = Client::connect(&address).unwrap();
         client.get("/").unwrap();
-        let slow = thread::spawn(move || client.get("/slow"));
+        client.ask("/slow", "keep-alive").unwrap();
         for worker in [1, 2] {
             primary.tell(json!({ "do": "disconnect", "worker": worker }));
         }
@@ -63,7 +61,7 @@ fn hello_told_to_leave_answers_the_slow_request() {
             let exit = json!({ "event": "exit", "worker": worker, "code": 0, "wanted": true });
             primary.event(exit);
         }
-        assert!(slow.join().unwrap().is_ok(), "{policy}");
+        assert!(client.answer().is_ok(), "{policy}");
         assert!(get(&address).is_err(), "{policy}: still listening");
     }
 }
@@ -82,7 +80,8 @@ fn a_worker_that_leaves_by_itself_tells_that_it_is_on_purpose() {
         let other = 3 - worker;
         wait_until("the other serves alone", || {
             (0..4).all(|_| {
-                Lines::connect(&address).and_then(|mut one| one.ask("hello")).unwrap() == other
+                let answer = Lines::connect(&address).and_then(|mut one| one.ask("hello"));
+                answer.unwrap_or_else(|error| panic!("{policy}: {error}")) == other
             })
         });
         assert_eq!(client.ask("after").unwrap(), worker);

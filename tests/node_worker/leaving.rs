@@ -69,7 +69,9 @@ fn a_worker_that_only_disconnects_is_not_on_purpose() {
         let cluster = cluster(policy);
         let workers = cluster.fork(1);
         let address = address(&cluster, &workers);
-        let _client = Lines::connect(&address).unwrap();
+        // A Node process that disconnects while a connection is on its way crashes.
+        let mut client = Lines::connect(&address).unwrap();
+        client.ask("before").unwrap();
         cluster.tell(&workers[0], json!({ "do": "disconnect" }));
         assert_eq!(cluster.end(&workers[0]), (Some(0), false), "{policy:?}");
     }

@@ -15,7 +15,7 @@ const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::Shared];
 
 /// Workers that run a script of `tests/node`.
 fn settings(policy: Policy, file: &str) -> Settings {
-    Settings::new().exec("node").arg(script(file)).policy(policy)
+    Settings::new().exec("node").arg(script(file)).env("NODE_NO_WARNINGS", "1").policy(policy)
 }
 
 /// A master whose workers do what they are told.

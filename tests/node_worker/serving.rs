@@ -162,18 +162,23 @@ fn a_taken_place_is_told() {
     if !node("a_taken_place_is_told") {
         return;
     }
-    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = taken.local_addr().unwrap().port();
+    let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+    let udp = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let (port, udp_port) = (tcp.local_addr().unwrap().port(), udp.local_addr().unwrap().port());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("taken.sock");
     let _listener = UnixListener::bind(&path).unwrap();
     for policy in POLICIES {
         let cluster = cluster(policy);
         let workers = cluster.fork(1);
-        for options in [json!({ "port": port, "host": "127.0.0.1" }), json!({ "path": &path })] {
-            cluster.tell(&workers[0], json!({ "do": "listen", "options": options }));
+        for command in [
+            json!({ "do": "listen", "options": { "port": port, "host": "127.0.0.1" } }),
+            json!({ "do": "listen", "options": { "path": &path } }),
+            json!({ "do": "bind", "port": udp_port }),
+        ] {
+            cluster.tell(&workers[0], command.clone());
             let said = cluster.message(&workers[0], "failed").value;
-            assert_eq!(said["failed"], "EADDRINUSE", "{policy:?}: {options}");
+            assert_eq!(said["failed"], "EADDRINUSE", "{policy:?}: {command}");
         }
         // Nothing of it is left.
         let again = cluster.listen(&workers, json!({ "port": 0, "host": "127.0.0.1" }));

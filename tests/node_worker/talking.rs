@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{
     cluster,
     support::{
+        PATIENCE,
         handles::{self, GREETING, KINDS},
         node, script,
     },
@@ -31,7 +32,14 @@ fn values() -> [Value; 7] {
 }
 
 fn fork() -> Child {
-    Command::new("node").arg(script("worker.js")).fork().unwrap()
+    Command::new("node").arg(script("worker.js")).env("NODE_NO_WARNINGS", "1").fork().unwrap()
+}
+
+/// A child that nobody talks to ends by itself.
+fn part(mut child: Child) {
+    child.disconnect();
+    let status = child.wait_timeout(PATIENCE).unwrap();
+    assert!(status.expect("the child ends").success());
 }
 
 #[test]
@@ -54,13 +62,12 @@ fn values_go_to_the_child_and_back() {
     if !node("values_go_to_the_child_and_back") {
         return;
     }
-    let mut child = fork();
+    let child = fork();
     for value in values() {
         child.send(&value).unwrap();
         assert_eq!(child.recv().unwrap().unwrap().value, value);
     }
-    child.disconnect();
-    assert!(child.wait().unwrap().success());
+    part(child);
 }
 
 #[test]
@@ -71,8 +78,10 @@ fn many_messages_keep_their_order() {
     const COUNT: u32 = 20_000;
     let cluster = cluster(Policy::RoundRobin);
     let workers = cluster.fork(1);
-    (0..COUNT).for_each(|number| drop(workers[0].send(&number).unwrap()));
-    let mut child = fork();
+    for number in 0..COUNT {
+        workers[0].send(&number).unwrap();
+    }
+    let child = fork();
     (0..COUNT).for_each(|number| child.send(&number).unwrap());
     for number in 0..COUNT {
         let event = cluster.event("message", |event| matches!(event, Event::Message { .. }));
@@ -80,8 +89,7 @@ fn many_messages_keep_their_order() {
         assert_eq!(message.value, number);
         assert_eq!(child.recv().unwrap().unwrap().value, number);
     }
-    child.disconnect();
-    assert!(child.wait().unwrap().success());
+    part(child);
 }
 
 /// What Rust says that it has got from Node.
@@ -107,6 +115,9 @@ fn handles_of_every_kind_go_to_the_worker_and_back() {
     let cluster = crate::support::Cluster::new(settings);
     let workers = cluster.fork(1);
     for kind in KINDS {
+        if kind == "net.Server unix" {
+            continue; // a Node worker would ask its master to listen on its own descriptor
+        }
         let (handle, ear) = handles::make(kind, folder.path()).unwrap();
         assert!(workers[0].send_handle(&json!({ "do": "take", "kind": kind }), handle).unwrap());
         assert_eq!(ear.hear().unwrap(), NODES_GREETING, "{kind}");
@@ -129,8 +140,7 @@ fn handles_of_every_kind_go_to_the_child_and_back() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let mut child =
-        Command::new("node").arg(script("worker.js")).cwd(folder.path()).fork().unwrap();
+    let child = Command::new("node").arg(script("worker.js")).cwd(folder.path()).fork().unwrap();
     for kind in KINDS {
         let (handle, ear) = handles::make(kind, folder.path()).unwrap();
         child.send_handle(&json!({ "do": "take", "kind": kind }), handle).unwrap();
@@ -145,8 +155,7 @@ fn handles_of_every_kind_go_to_the_child_and_back() {
         assert_eq!(handles::take(handle.unwrap()).unwrap(), took(kind));
         assert_eq!(child.recv().unwrap().unwrap().value["said"], GREETING, "{kind}");
     }
-    child.disconnect();
-    assert!(child.wait().unwrap().success());
+    part(child);
 }
 
 #[test]
@@ -170,7 +179,7 @@ fn handles_that_cross_do_not_block_each_other() {
     }
     assert_eq!(cluster.message(&workers[0], "all").value["all"], COUNT);
 
-    let mut child = fork();
+    let child = fork();
     child.send(&pass).unwrap();
     for _ in 0..COUNT {
         child.send_handle(&passed, handles::any().unwrap()).unwrap();
@@ -181,6 +190,5 @@ fn handles_that_cross_do_not_block_each_other() {
         all |= message.value["all"] == COUNT;
         handles += usize::from(message.handle.is_some());
     }
-    child.disconnect();
-    assert!(child.wait().unwrap().success());
+    part(child);
 }

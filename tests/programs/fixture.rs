@@ -2,9 +2,9 @@
 
 use std::{env, process};
 
+mod door;
 #[path = "../support/handles.rs"]
 mod handles;
-mod door;
 mod hostile;
 mod master;
 mod once;

@@ -68,7 +68,11 @@ fn misbehave(how: &str, channel: &mut Raw) -> io::Result<()> {
         }
         "heir" => {
             let heir = channel.socket.try_clone()?;
-            Command::new("yes").arg("1").stdin(Stdio::null()).stdout(OwnedFd::from(heir)).spawn()?;
+            Command::new("yes")
+                .arg("1")
+                .stdin(Stdio::null())
+                .stdout(OwnedFd::from(heir))
+                .spawn()?;
             std::process::exit(0);
         }
         _ => annoy(how, channel),

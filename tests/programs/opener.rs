@@ -19,7 +19,9 @@ pub(crate) fn run() -> Result<()> {
                 _ => drop(worker.listen("127.0.0.1:0")?),
             }
         }
-        worker.send(&json!({ "opened": count, "descriptors": fs::read_dir("/proc/self/fd")?.count() }))?;
+        worker.send(
+            &json!({ "opened": count, "descriptors": fs::read_dir("/proc/self/fd")?.count() }),
+        )?;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use serde_json::json;
 
 pub(crate) fn run() -> Result<()> {
     let worker = cluster::worker()?.expect("a worker");
-    let node: Vec<_> = env::vars().map(|(name, _)| name).filter(|n| n.starts_with("NODE_")).collect();
+    let node: Vec<_> =
+        env::vars().map(|(name, _)| name).filter(|n| n.starts_with("NODE_")).collect();
     worker.send(&json!({
         "id": worker.id(),
         "args": env::args().skip(2).collect::<Vec<_>>(),

@@ -116,6 +116,9 @@ fn listen(master: &Master, address: String, value: &Value) -> Result<()> {
     if let Some(most) = value["most"].as_u64() {
         options = options.max_connections(most as usize);
     }
+    if let Some(backlog) = value["backlog"].as_u64() {
+        options = options.backlog(backlog as u32);
+    }
     let worker = master.worker();
     match worker.listen_with(address, &options) {
         Ok(listener) => {

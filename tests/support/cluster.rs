@@ -65,7 +65,8 @@ impl Cluster {
                 return events.remove(place);
             }
             let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no {what} in {events:#?}");
+            let seen = || events.iter().map(brief).collect::<Vec<_>>();
+            assert!(!left.is_zero(), "no {what} in {:?}", seen());
             events = changed.wait_timeout(events, left).unwrap().0;
         }
     }
@@ -112,6 +113,18 @@ impl Cluster {
         );
         let Event::Exit { status, .. } = event else { unreachable!() };
         (status.code(), worker.exited_after_disconnect())
+    }
+}
+
+fn brief(event: &Event) -> String {
+    match event {
+        Event::Message { worker, message } => format!("{worker}: {}", message.value),
+        Event::Error { worker, error } => format!("{worker}: {error:?}"),
+        Event::Exit { worker, status } => format!("{worker}: {status}"),
+        Event::Listening { worker, address } => format!("{worker}: {address}"),
+        Event::Online { worker } => format!("{worker}: online"),
+        Event::Disconnect { worker } => format!("{worker}: disconnect"),
+        _ => "another".to_owned(),
     }
 }
 

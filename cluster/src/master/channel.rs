@@ -1,7 +1,5 @@
 //! What comes in over a worker's channel.
 
-use std::os::fd::AsFd;
-
 use worker_api::{
     Error as WorkerError,
     wire::{
@@ -41,13 +39,7 @@ impl Master {
     }
 
     fn look(&mut self, worker: &WorkerRef) -> Look {
-        let fill = {
-            let mut outlet = worker.outlet();
-            if !outlet.is_open {
-                return Look::Nothing;
-            }
-            outlet.link.fill(&mut self.scratch)
-        };
+        let fill = worker.outlet().fill(&mut self.scratch);
         match fill {
             Ok(Fill::Bytes) => {}
             Ok(Fill::Empty) => return Look::Nothing,
@@ -65,7 +57,7 @@ impl Master {
     fn take_in(&mut self, worker: &WorkerRef) -> worker_api::Result<()> {
         loop {
             // The lock is not held while the message is dealt with: that may send.
-            let received = worker.outlet().link.next_received()?;
+            let received = worker.outlet().next_received()?;
             let Some(received) = received else { return Ok(()) };
             match received {
                 Received::Message { packet, attachment } => {
@@ -87,8 +79,9 @@ impl Master {
     ) -> worker_api::Result<()> {
         match packet {
             Packet::User(value) => {
-                let message = unpack(value, attachment)?;
-                self.report(Event::Message { worker: worker.clone(), message });
+                if let Some(message) = unpack(value, attachment)? {
+                    self.report(Event::Message { worker: worker.clone(), message });
+                }
             }
             Packet::Cluster(message) => self.heard_of_cluster(worker, message),
             Packet::Sockets(Sockets::NotifyClose(key)) => {
@@ -108,9 +101,9 @@ impl Master {
             Act::Online => {
                 if worker.state() == State::Starting {
                     worker.set_state(State::Online);
+                    log::debug!("{worker} is online");
+                    self.report(Event::Online { worker: worker.clone() });
                 }
-                log::debug!("{worker} is online");
-                self.report(Event::Online { worker: worker.clone() });
             }
             Act::Query(query) => self.asked(worker, &query, seq),
             Act::Listening(query) => self.listening(worker, &query),
@@ -140,7 +133,7 @@ impl Master {
     pub(super) fn post(&mut self, worker: &WorkerRef, act: Act) -> u64 {
         let seq = self.next_seq();
         match (Cluster { seq: Some(seq), act }).encode() {
-            Ok(line) => drop(worker.outlet().send(line, None)),
+            Ok(line) => worker.outlet().post(line, None),
             Err(error) => log::error!("cannot tell {worker}: {error:?}"),
         }
         seq
@@ -162,7 +155,8 @@ impl Master {
         }
         log::debug!("{worker} is told to leave");
         self.post(&worker, Act::Disconnect);
-        self.listeners.release(id, self.last_id);
+        self.listeners.retire(id, self.last_id);
+        worker.left_all();
     }
 
     /// A worker's channel is at its end.
@@ -170,16 +164,11 @@ impl Master {
         let Some(member) = self.workers.get_mut(&id) else { return };
         let worker = member.worker.clone();
         member.offers.clear();
-        {
-            let mut outlet = worker.outlet();
-            if !outlet.is_open {
-                return;
-            }
-            outlet.is_open = false;
-            self.unwatch(outlet.link.as_fd());
-            outlet.link.shut_down();
+        if !worker.outlet().close(|channel| self.unwatch(channel)) {
+            return;
         }
         self.listeners.release(id, self.last_id);
+        worker.left_all();
         worker.set_state(State::Disconnected);
         log::debug!("{worker} is disconnected");
         self.report(Event::Disconnect { worker });
@@ -189,7 +178,7 @@ impl Master {
 /// Sockets that were received belong to the user as std's types, so none is counted.
 fn answer(worker: &WorkerRef, answer: &Sockets) {
     if let Ok(line) = encode_sockets(answer) {
-        worker.outlet().send(line, None);
+        worker.outlet().post(line, None);
     }
 }
 

@@ -1,11 +1,9 @@
 //! Sockets and connections on their way to the workers.
 
-use std::{os::fd::AsFd, time::Instant};
+use std::{io, os::fd::AsFd, time::Instant};
 
-use worker_api::{
-    Address,
-    wire::{Act, Cluster, Label, Query, Reply, Rider, encode_with},
-};
+use nix::errno::Errno;
+use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider, encode_with};
 
 use super::{Master, channel::number};
 use crate::{
@@ -24,18 +22,10 @@ impl Master {
     /// A worker wants to listen. One that was told to leave gets no answer, as in Node: it
     /// has given up waiting for one.
     pub(super) fn asked(&mut self, worker: &WorkerRef, query: &Query, seq: Option<u64>) {
-        let id = worker.id();
-        if self.workers.get(&id).is_none_or(|member| member.is_leaving) {
+        if self.workers.get(&worker.id()).is_none_or(|member| member.is_leaving) {
             return;
         }
-        let outcome = self.listeners.ask(id, query, &self.settings);
-        let watched = outcome.and_then(|answer| {
-            if let Some(number) = answer.watch {
-                self.watch(number)?;
-            }
-            Ok(answer)
-        });
-        match watched {
+        match self.admit_to(worker, query) {
             Ok(answer) => self.give(worker, answer, seq),
             Err(error) => {
                 log::debug!("{worker} cannot listen on {}: {error}", query.key());
@@ -46,6 +36,21 @@ impl Master {
                 self.post(worker, Act::Reply(reply));
             }
         }
+    }
+
+    fn admit_to(&mut self, worker: &WorkerRef, query: &Query) -> io::Result<Answer> {
+        // Sockets on their way stay open until the worker has them.
+        if worker.outlet().riders() >= self.settings.socket_limit() {
+            return Err(Errno::EMFILE.into());
+        }
+        let answer = self.listeners.ask(worker.id(), query, &self.settings)?;
+        if let Some(number) = answer.watch
+            && let Err(error) = self.watch(number)
+        {
+            self.listeners.close(worker.id(), &answer.key);
+            return Err(error);
+        }
+        Ok(answer)
     }
 
     fn give(&mut self, worker: &WorkerRef, answer: Answer, seq: Option<u64>) {
@@ -69,8 +74,9 @@ impl Master {
 
     /// A worker listens.
     pub(super) fn listening(&mut self, worker: &WorkerRef, query: &Query) {
-        let asked = self.listeners.local_of(&query.key()).cloned();
-        let Some(address) = asked.or_else(|| told(query)) else { return };
+        let Some(address) = self.listeners.place_of(worker.id(), query).cloned() else {
+            return log::debug!("{worker} listens on nothing of ours");
+        };
         worker.listens(address.clone());
         log::debug!("{worker} listens on {address}");
         self.report(Event::Listening { worker: worker.clone(), address });
@@ -80,6 +86,9 @@ impl Master {
     pub(super) fn let_go(&mut self, worker: &WorkerRef, key: &str) {
         let Some(closed) = self.listeners.close(worker.id(), key) else { return };
         worker.left(&closed.local);
+        if let Some(member) = self.workers.get_mut(&worker.id()) {
+            member.offers.retain(|_, place| *place != closed.number); // they are others' now
+        }
         if let Some(socket) = closed.descriptor {
             self.unwatch(socket.as_fd());
         }
@@ -98,7 +107,10 @@ impl Master {
 
     fn offer(&mut self, next: HandOver, number: u64) {
         let HandOver { place, key, worker: id, connection } = next;
-        let Some(member) = self.workers.get_mut(&id) else {
+        let most = self.settings.socket_limit();
+        let Some(member) =
+            self.workers.get_mut(&id).filter(|member| member.worker.outlet().riders() <= most)
+        else {
             self.listeners.settle(place, id, number, false);
             return;
         };
@@ -119,20 +131,7 @@ impl Master {
 
 fn send_with(worker: &WorkerRef, label: Label, message: &Cluster, rider: Rider) {
     match encode_with(label, &message.to_json()) {
-        Ok(line) => drop(worker.outlet().send(line, Some(rider))),
+        Ok(line) => worker.outlet().post(line, Some(rider)),
         Err(error) => log::error!("cannot tell {worker}: {error:?}"),
-    }
-}
-
-/// Where a worker says that it listens: on a socket of its own, or one known by another key.
-fn told(query: &Query) -> Option<Address> {
-    let port = u16::try_from(query.port?).ok();
-    match (&query.address, port) {
-        (Some(ip), Some(port)) => {
-            Some(Address::Tcp((ip.parse::<std::net::IpAddr>().ok()?, port).into()))
-        }
-        (Some(path), None) => Some(Address::Unix(path.into())),
-        (None, Some(port)) => Some(Address::Port(port)),
-        (None, None) => None,
     }
 }

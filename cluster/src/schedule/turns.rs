@@ -1,7 +1,7 @@
 //! Handing connections over in turn: who gets the next one, and what is in flight.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, VecDeque, btree_map::Entry},
     time::{Duration, Instant},
 };
 
@@ -29,6 +29,8 @@ struct Member<C> {
     holds: Option<(u64, C)>,
     rests_until: Option<Instant>,
     rest: Duration,
+    /// Goes as soon as it has said whether it takes what it holds.
+    is_leaving: bool,
 }
 
 impl<C: Clone> Turns<C> {
@@ -38,9 +40,18 @@ impl<C: Clone> Turns<C> {
 
     /// A worker listens.
     pub(crate) fn join(&mut self, worker: u32) {
-        let member = Member { holds: None, rests_until: None, rest: FIRST_REST };
-        if self.members.insert(worker, member).is_none() {
+        if let Entry::Vacant(place) = self.members.entry(worker) {
+            let (holds, rests_until, rest) = (None, None, FIRST_REST);
+            place.insert(Member { holds, rests_until, rest, is_leaving: false });
             self.free.push_back(worker);
+        }
+    }
+
+    /// A worker is to leave, and gets nothing more. What it holds it may have taken already.
+    pub(crate) fn retire(&mut self, worker: u32) {
+        match self.members.get_mut(&worker) {
+            Some(member) if member.holds.is_some() => member.is_leaving = true,
+            _ => self.leave(worker),
         }
     }
 
@@ -81,6 +92,9 @@ impl<C: Clone> Turns<C> {
     pub(crate) fn taken(&mut self, worker: u32, number: u64) {
         let Some(member) = self.members.get_mut(&worker) else { return };
         if member.holds.take_if(|(held, _)| *held == number).is_some() {
+            if member.is_leaving {
+                return self.leave(worker);
+            }
             member.rest = FIRST_REST;
             self.free.push_back(worker);
         }
@@ -94,6 +108,9 @@ impl<C: Clone> Turns<C> {
             member.rests_until = Some(now + member.rest);
             member.rest = (member.rest * 2).min(LONGEST_REST);
             self.waiting.push_front(connection);
+            if member.is_leaving {
+                self.leave(worker);
+            }
         }
     }
 
@@ -152,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn one_who_leaves_may_take_what_it_holds_and_nothing_more() {
+        let mut turns = workers(3);
+        (7..=8).for_each(|connection| turns.arrived(connection));
+        assert_eq!((turns.hand_over(1), turns.hand_over(2)), (Some((1, 7)), Some((2, 8))));
+        (1..=3).for_each(|worker| turns.retire(worker));
+        turns.arrived(9);
+        assert_eq!(turns.hand_over(3), None, "all leave");
+        turns.join(4);
+        assert_eq!(turns.hand_over(3), Some((4, 9)), "7 and 8 may be served by now");
+        turns.taken(4, 3);
+        turns.taken(1, 1);
+        turns.refused(2, 2, Instant::now());
+        assert_eq!(turns.hand_over(4), Some((4, 8)), "8 is not");
+        assert_eq!(turns.deadline(), None);
+        assert_eq!(turns.members.len(), 1);
+    }
+
+    #[test]
     fn when_all_refuse_they_are_left_alone_longer_and_longer() {
         let mut now = Instant::now();
         let mut turns = workers(2);
@@ -184,6 +219,7 @@ mod tests {
     #[derive(Clone, Debug)]
     enum Step {
         Join(u32),
+        Retire(u32),
         Leave(u32),
         Arrive,
         Take(u32),
@@ -194,6 +230,7 @@ mod tests {
     fn step() -> impl Strategy<Value = Step> {
         prop_oneof![
             (1..6u32).prop_map(Step::Join),
+            (1..6u32).prop_map(Step::Retire),
             (1..6u32).prop_map(Step::Leave),
             Just(Step::Arrive),
             Just(Step::Arrive),
@@ -217,6 +254,7 @@ mod tests {
                 match step {
                     Step::Join(worker) if !held.contains_key(&worker) => turns.join(worker),
                     Step::Join(_) => {}
+                    Step::Retire(worker) => turns.retire(worker),
                     Step::Leave(worker) => {
                         turns.leave(worker);
                         held.remove(&worker);

@@ -16,6 +16,9 @@ use crate::{
 mod policy;
 mod stop_signals;
 
+/// Events after which signals and deadlines have their turn, however many there are.
+const BATCH: usize = 1024;
+
 use stop_signals::StopSignals;
 
 /// Keeps a number of workers alive and ends them together.
@@ -155,19 +158,28 @@ impl Running {
             while let Some(action) = self.policy.next(Instant::now()) {
                 self.carry_out(action)?;
             }
-            while let Some(event) = self.master.poll(Some(Duration::ZERO))? {
-                self.note(event);
-            }
+            let is_all = self.take_note()?;
             let now = Instant::now();
             for _ in 0..self.signals.as_ref().map_or(0, StopSignals::count) {
                 self.policy.stop(now);
+                self.master.unpin();
             }
             let due = self.policy.deadline().is_some_and(|deadline| deadline <= now);
-            if !due && !self.policy.is_stopped() && !self.policy.has_actions() {
+            if is_all && !due && !self.policy.is_stopped() && !self.policy.has_actions() {
                 self.wait()?;
             }
         }
         Ok(())
+    }
+
+    /// Takes note of what has happened; whether that was all.
+    fn take_note(&mut self) -> Result<bool> {
+        for _ in 0..BATCH {
+            self.master.expect_workers(self.policy.has_vacancy());
+            let Some(event) = self.master.poll(Some(Duration::ZERO))? else { return Ok(true) };
+            self.note(event);
+        }
+        Ok(false)
     }
 
     fn wait(&self) -> io::Result<()> {

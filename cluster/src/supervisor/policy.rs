@@ -135,6 +135,11 @@ impl Policy {
         self.stopping.is_some() && self.slots.iter().all(|slot| slot.worker.is_none())
     }
 
+    /// Whether a worker is to be started, now or later.
+    pub(crate) fn has_vacancy(&self) -> bool {
+        self.slots.iter().any(|slot| slot.due.is_some())
+    }
+
     fn ready_workers(&self) -> usize {
         self.slots.iter().filter(|slot| slot.is_ready).count()
     }
@@ -242,8 +247,9 @@ mod tests {
         assert_eq!(all(&mut policy, now), [Action::Start { slot: 0 }]);
         policy.started(0, 1);
         policy.ready(1, now);
-        assert_eq!(policy.deadline(), None);
+        assert_eq!((policy.deadline(), policy.has_vacancy()), (None, false));
         policy.exited(1, now);
+        assert!(policy.has_vacancy());
         assert_eq!(all(&mut policy, now), [Action::Start { slot: 0 }]);
     }
 

@@ -29,5 +29,7 @@ pub(crate) fn watch(
     let copy = descriptor.try_clone_to_owned()?;
     // SAFETY: an OwnedFd is open and keeps its number. The AsyncFd owns it, and nobody in this
     // crate takes or replaces it there.
-    Ok(unsafe { tokio::io::unix::AsyncFd::register_with_interest(copy, tokio::io::Interest::READABLE) }?)
+    Ok(unsafe {
+        tokio::io::unix::AsyncFd::register_with_interest(copy, tokio::io::Interest::READABLE)
+    }?)
 }

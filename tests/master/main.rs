@@ -1,0 +1,82 @@
+//! `cluster::Master` in a program of one's own, with real workers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod handing_over;
+mod leaving;
+mod life;
+mod listening;
+mod loops;
+mod passed;
+mod paths;
+mod starting;
+mod talking;
+
+use std::fs;
+
+use cluster::{Event, Policy, Settings, WorkerRef};
+use nix::sys::signal::Signal::SIGSTOP;
+use serde_json::{Value, json};
+use support::{Cluster, fixture, kill, wait_until};
+
+const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
+const ANYWHERE: &str = "127.0.0.1:0";
+
+/// Workers of this role of the fixture.
+fn role(name: &str) -> Settings {
+    Settings::new().exec(fixture()).arg(name)
+}
+
+/// A master whose workers do what they are told (`tests/programs/worker.rs`).
+fn obedient(policy: Policy) -> Cluster {
+    Cluster::new(role("worker").policy(policy))
+}
+
+/// Has a worker listen: where it does, or the name of the error.
+fn listen(cluster: &Cluster, worker: &WorkerRef, address: &str) -> Result<String, String> {
+    ask(cluster, worker, "listen", address)
+}
+
+fn ask(cluster: &Cluster, worker: &WorkerRef, act: &str, at: &str) -> Result<String, String> {
+    cluster.tell(worker, json!({ "do": act, "address": at }));
+    let answer = says(cluster, worker, |value| {
+        value.get("listening").is_some() || value.get("failed").is_some()
+    });
+    match answer["listening"].as_str() {
+        Some(address) => Ok(address.to_owned()),
+        None => Err(answer["failed"].as_str().unwrap().to_owned()),
+    }
+}
+
+/// Waits for a message of a worker.
+fn says(cluster: &Cluster, worker: &WorkerRef, like: impl Fn(&Value) -> bool) -> Value {
+    let event = cluster.event(&format!("message of {worker}"), |event| {
+        matches!(event, Event::Message { worker: of, message } if of == worker && like(&message.value))
+    });
+    let Event::Message { message, .. } = event else { unreachable!() };
+    message.value
+}
+
+/// Stops a worker, and waits until all its threads stand still.
+fn stop(worker: &WorkerRef) {
+    kill(worker.pid(), SIGSTOP);
+    let is_still = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+        stat[stat.rfind(')').unwrap()..].starts_with(") T")
+    };
+    wait_until("a worker that stands still", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
+        tasks.map(Result::unwrap).all(is_still)
+    });
+}
+
+/// Waits for the event that a worker listens: where, as the master says.
+fn listens(cluster: &Cluster, worker: &WorkerRef) -> cluster::Address {
+    let event = cluster.event(
+        &format!("listening of {worker}"),
+        |event| matches!(event, Event::Listening { worker: of, .. } if of == worker),
+    );
+    let Event::Listening { address, .. } = event else { unreachable!() };
+    address
+}
