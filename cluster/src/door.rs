@@ -50,7 +50,8 @@ pub fn setup(settings: Settings) -> Result<()> {
     match &mut *master {
         Some(master) => master.setup(settings),
         empty => {
-            *empty = Some(Master::new(settings)?);
+            let master = empty.insert(Master::new(settings)?);
+            master.report_setup();
             Ok(())
         }
     }

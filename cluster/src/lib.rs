@@ -86,6 +86,8 @@ pub use master::Master;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;
 pub use supervisor::Supervisor;
+/// The worker's side, whole: its `Error` and `Result` are only here.
+pub use worker_api;
 pub use worker_api::{
     Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message, Stream,
     ToAddress, UdpSocket, Worker, bind, is_worker, listen, worker,

@@ -3,55 +3,24 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
-    net::{IpAddr, SocketAddr},
-    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
+    os::fd::{AsFd, BorrowedFd, OwnedFd},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::errno::Errno;
 use serde_json::Value;
-use socket2::SockRef;
+use socket::Socket;
 use worker_api::{
-    Address, Handle, ListenOptions,
-    wire::{Bound, Family, Query, SocketFile, Sockname, accept, backlog, bind, query_for},
+    Address, ListenOptions,
+    wire::{Query, Sockname, pass_on, query_for},
 };
 
-use crate::{Policy, Settings, schedule::Turns};
+use crate::{Policy, Settings};
 
-/// How long accepting pauses when the system has no room for a connection.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// The longest data, as JSON, that is kept for a socket's workers.
-const LONGEST_DATA: usize = 64 << 10;
-
-/// One socket, and the workers that have asked for it.
-#[derive(Debug)]
-pub(crate) struct Socket {
-    descriptor: Arc<OwnedFd>,
-    _file: Option<SocketFile>,
-    key: String,
-    local: Address,
-    /// The first worker's data, which all get.
-    data: Value,
-    members: BTreeSet<u32>,
-    /// The youngest worker when the last member went; 0 while there was none.
-    deserted: u32,
-    /// Stays open without workers: it was asked for in the settings.
-    is_pinned: bool,
-    /// Present: connections are handed over.
-    desk: Option<Desk>,
-}
-
-/// Where the connections of a socket are handed over.
-#[derive(Debug)]
-pub(crate) struct Desk {
-    turns: Turns<Arc<OwnedFd>>,
-    /// The loop has said that connections wait, and accepting has not found the end of them.
-    is_ready: bool,
-    /// The system had no room for a connection: not before this.
-    pause: Option<Instant>,
-}
+mod desk;
+mod rules;
+mod socket;
 
 /// What a worker gets for its query.
 #[derive(Debug)]
@@ -119,15 +88,13 @@ impl Listeners {
         query: &Query,
         settings: &Settings,
     ) -> io::Result<Answer> {
-        if serde_json::to_vec(&query.data).map_or(0, |data| data.len()) > LONGEST_DATA {
-            return Err(Errno::EMSGSIZE.into());
-        }
+        rules::check_data(query)?;
         let key = query.key();
         let known = self.numbers.get(&key).copied();
         let number = match known {
             Some(number) => number,
             None => {
-                self.check_allowed(query)?;
+                rules::check_allowed(self.allowed.as_deref(), query)?;
                 self.check_count(worker, settings)?;
                 self.open(key.clone(), query, settings)?
             }
@@ -147,19 +114,10 @@ impl Listeners {
             key,
             data: socket.data.clone(),
             socket: (!handed).then(|| Arc::clone(&socket.descriptor)),
-            sockname: if handed { sockname(&socket.local) } else { None },
+            sockname: if handed { socket.sockname() } else { None },
             is_udp: query.family.is_udp(),
             watch: (handed && known.is_none()).then_some(number),
         })
-    }
-
-    fn check_allowed(&self, query: &Query) -> io::Result<()> {
-        match (&self.allowed, address(query)) {
-            (Some(allowed), Some(address)) if !allowed.contains(&address) => {
-                Err(Errno::EACCES.into())
-            }
-            _ => Ok(()),
-        }
     }
 
     /// Nobody uses up the master's descriptors.
@@ -172,32 +130,11 @@ impl Listeners {
     }
 
     fn open(&mut self, key: String, query: &Query, settings: &Settings) -> io::Result<usize> {
-        let number_there = query.fd.filter(|&number| number >= 0);
-        let Bound { socket, file } = match number_there {
-            Some(number) => Bound { socket: passed(number, query, settings)?, file: None },
-            None => bind(query)?,
-        };
-        let local = match SockRef::from(&socket).local_addr()?.as_socket() {
-            Some(local) if query.family.is_udp() => Address::Udp(local),
-            Some(local) => Address::Tcp(local),
-            None => Address::Unix(query.address.clone().unwrap_or_default().into()),
-        };
-        let handed = self.policy == Policy::RoundRobin && !query.family.is_udp();
+        let handed = self.policy == Policy::RoundRobin;
+        let socket = Socket::open(key.clone(), query, settings, handed)?;
         let number = self.next;
         self.next += 1;
-        log::debug!("opened {local} for {key}");
-        self.numbers.insert(key.clone(), number);
-        let socket = Socket {
-            descriptor: Arc::new(socket),
-            _file: file,
-            key,
-            local,
-            data: Value::Null,
-            members: BTreeSet::new(),
-            deserted: 0,
-            is_pinned: false,
-            desk: handed.then(Desk::new),
-        };
+        self.numbers.insert(key, number);
         self.sockets.insert(number, socket);
         Ok(number)
     }
@@ -259,9 +196,12 @@ impl Listeners {
     pub(crate) fn release(&mut self, worker: u32, youngest: u32) {
         for (&number, socket) in &mut self.sockets {
             socket.desert(worker, youngest);
-            if let Some(desk) = &mut socket.desk {
-                desk.turns.leave(worker);
-                self.awake.insert(number);
+            match &mut socket.desk {
+                Some(desk) => {
+                    desk.turns.leave(worker);
+                    self.awake.insert(number);
+                }
+                None => pass_on(socket.descriptor.as_fd()),
             }
         }
     }
@@ -368,96 +308,4 @@ pub(crate) struct HandOver {
     pub(crate) key: String,
     pub(crate) worker: u32,
     pub(crate) connection: Arc<OwnedFd>,
-}
-
-impl Socket {
-    fn forget(&mut self, worker: u32) {
-        self.members.remove(&worker);
-        if let Some(desk) = &mut self.desk {
-            desk.turns.leave(worker);
-        }
-    }
-
-    fn desert(&mut self, worker: u32, youngest: u32) {
-        if self.members.remove(&worker) {
-            self.deserted = youngest;
-        }
-    }
-}
-
-impl Desk {
-    fn new() -> Self {
-        Self { turns: Turns::new(), is_ready: true, pause: None }
-    }
-
-    fn next(&mut self, socket: &OwnedFd, number: u64, now: Instant) -> Option<(u32, Arc<OwnedFd>)> {
-        self.turns.wake(now);
-        if self.pause.is_some_and(|pause| pause <= now) {
-            self.pause = None;
-        }
-        while self.is_ready && self.pause.is_none() && self.turns.has_room() {
-            match accept(socket.as_fd(), true) {
-                Ok((connection, _)) => self.turns.arrived(Arc::new(connection)),
-                Err(error) => self.failed(&error, now),
-            }
-        }
-        self.turns.hand_over(number)
-    }
-
-    /// What is wrong with one connection says nothing about the next; want of room passes.
-    fn failed(&mut self, error: &io::Error, now: Instant) {
-        match error.kind() {
-            io::ErrorKind::WouldBlock => self.is_ready = false,
-            io::ErrorKind::Interrupted | io::ErrorKind::ConnectionAborted => {}
-            _ => {
-                log::warn!("cannot accept a connection now: {error}");
-                self.pause = Some(now + PAUSE);
-            }
-        }
-    }
-
-    fn deadline(&self) -> Option<Instant> {
-        [self.pause, self.turns.deadline()].into_iter().flatten().min()
-    }
-}
-
-/// The address that a query means, as a user writes it in the settings.
-fn address(query: &Query) -> Option<Address> {
-    let port = query.port.and_then(|port| u16::try_from(port).ok());
-    let socket = |port| {
-        let ip: IpAddr = query.address.as_ref()?.parse().ok()?;
-        Some(SocketAddr::new(ip, port))
-    };
-    match query.family {
-        Family::Fd => None, // it was passed in on purpose
-        Family::Path => Some(Address::Unix(query.address.clone()?.into())),
-        Family::Udp4 | Family::Udp6 => socket(port?).map(Address::Udp),
-        Family::V4 | Family::V6 if query.address.is_none() => port.map(Address::Port),
-        Family::V4 | Family::V6 => socket(port?).map(Address::Tcp),
-    }
-}
-
-/// A copy of a socket that was passed in on purpose: nobody gets the master's others.
-fn passed(number: i64, query: &Query, settings: &Settings) -> io::Result<OwnedFd> {
-    let number = RawFd::try_from(number).map_err(|_| Errno::EINVAL)?;
-    if query.address.is_some() {
-        return Err(Errno::EINVAL.into());
-    }
-    let socket = settings.passed(number).ok_or(Errno::EACCES)?.try_clone()?;
-    let kind = Handle::of(socket.try_clone()?).map_err(|_| Errno::EINVAL)?;
-    if matches!(kind, Handle::UdpSocket(_)) != query.family.is_udp() {
-        return Err(Errno::EINVAL.into());
-    }
-    let reference = SockRef::from(&socket);
-    reference.set_nonblocking(true)?;
-    if !query.family.is_udp() {
-        reference.listen(backlog(query))?;
-    }
-    Ok(socket)
-}
-
-fn sockname(local: &Address) -> Option<Sockname> {
-    let ip = local.ip()?;
-    let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
-    Some(Sockname { address: ip.to_string(), family: family.into(), port: local.port()? })
 }

@@ -350,8 +350,12 @@ impl Master {
             }
         }
         self.listeners.allow(allowed);
-        self.report(Event::Setup { settings: self.settings.clone().into() });
+        self.report_setup();
         Ok(())
+    }
+
+    pub(crate) fn report_setup(&mut self) {
+        self.report(Event::Setup { settings: self.settings.clone().into() });
     }
 
     /// Asks all workers to leave; poll on until [`is_finished`](Self::is_finished).

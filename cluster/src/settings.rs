@@ -173,8 +173,8 @@ impl Settings {
         self
     }
 
-    /// An address to listen on at once, before any worker asks, and until the master ends: an
-    /// address that cannot be had is an error of the master's then.
+    /// An address to listen on at once, before any worker asks, and until the master ends, or
+    /// its supervisor stops: an address that cannot be had is an error of the master's then.
     pub fn listen(mut self, address: impl ToAddress) -> Self {
         self.listen.push(read(address));
         self

@@ -28,7 +28,7 @@ fn a_broken_protocol_costs_the_channel() {
             scene.go();
             let error = scene.error();
             assert!(error.contains(says), "{mischief}: {error}");
-            scene.is_clean();
+            scene.leaves_nothing();
         }
     }
 }
@@ -42,7 +42,7 @@ fn a_line_without_end_ends_at_the_limit() {
     assert!(error.contains("a line is too long"), "{error}");
     let growth = memory("VmHWM").saturating_sub(before);
     assert!(growth < 200, "the master grew by {growth} MiB");
-    scene.is_clean();
+    scene.leaves_nothing();
 }
 
 #[test]
@@ -51,6 +51,6 @@ fn half_a_channel_is_none() {
         let scene = Scene::with(policy, "half closed");
         scene.go();
         scene.gone();
-        scene.is_clean();
+        scene.leaves_nothing();
     }
 }

@@ -98,12 +98,12 @@ impl Scene {
             kill(self.hostile.pid(), nix::sys::signal::Signal::SIGKILL);
             self.gone();
         }
-        self.is_clean();
+        self.leaves_nothing();
     }
 
     /// The others are served, and nothing is left of the hostile worker.
     #[track_caller]
-    fn is_clean(self) {
+    fn leaves_nothing(self) {
         self.is_served();
         let Self { cluster, hostile, descriptors, .. } = &self;
         assert!(hostile.is_dead() && hostile.addresses().is_empty());

@@ -111,6 +111,6 @@ fn an_heir_of_the_channel_is_not_heard() {
         scene.gone();
         let errors = scene.cluster.has_seen(|event| matches!(event, Event::Error { .. }));
         assert!(!errors, "what it said was well said");
-        scene.is_clean();
+        scene.leaves_nothing();
     }
 }

@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod crowd;
 mod handing_over;
 mod leaving;
 mod life;
@@ -10,7 +11,9 @@ mod listening;
 mod loops;
 mod passed;
 mod paths;
+mod shared;
 mod starting;
+mod supervised;
 mod talking;
 
 use std::fs;
@@ -18,7 +21,7 @@ use std::fs;
 use cluster::{Event, Policy, Settings, WorkerRef};
 use nix::sys::signal::Signal::SIGSTOP;
 use serde_json::{Value, json};
-use support::{Cluster, fixture, kill, wait_until};
+use support::{Cluster, fixture, kill, wait_for, wait_until};
 
 const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -36,6 +39,12 @@ fn obedient(policy: Policy) -> Cluster {
 /// Has a worker listen: where it does, or the name of the error.
 fn listen(cluster: &Cluster, worker: &WorkerRef, address: &str) -> Result<String, String> {
     ask(cluster, worker, "listen", address)
+}
+
+/// Has a worker listen on an address that its last owner has just left: a process that is
+/// being started meanwhile has a copy of everything for a moment.
+fn listen_soon(cluster: &Cluster, worker: &WorkerRef, address: &str) -> String {
+    wait_for("a free address", || listen(cluster, worker, address).ok())
 }
 
 fn ask(cluster: &Cluster, worker: &WorkerRef, act: &str, at: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use std::{
 use cluster::{Address, ForkOptions, Signal};
 
 use crate::{
-    POLICIES, listen, listens, obedient, role,
+    POLICIES, listen, listen_soon, listens, obedient, role,
     support::{Cluster, Lines, wait_until},
 };
 
@@ -114,7 +114,7 @@ fn a_stale_file_is_replaced_and_a_live_one_is_not() {
         assert_eq!(fs::read_to_string(&plain).unwrap(), "precious");
         drop(other); // which leaves its file
         assert!(path.exists());
-        assert_eq!(listen(&cluster, worker, &text(&path)), Ok(text(&path)));
+        assert_eq!(listen_soon(&cluster, worker, &text(&path)), text(&path));
         assert_eq!(Lines::connect(&text(&path)).unwrap().ask("x").unwrap(), 1);
     }
 }

@@ -3,7 +3,14 @@
 const cluster = require('cluster');
 const http = require('http');
 
+const text = `hello ${process.pid} from worker ${cluster.worker.id}\n`;
+
 http.createServer((request, response) => {
-    const answer = () => response.end(`hello ${process.pid} from worker ${cluster.worker.id}\n`);
-    if (request.url === '/slow') setTimeout(answer, 50); else answer();
+    response.setHeader('Content-Length', text.length);
+    if (request.url === '/slow') {
+        response.flushHeaders(); // so the client knows that it is being served
+        setTimeout(() => response.end(text), 50);
+    } else {
+        response.end(text);
+    }
 }).listen(process.argv[2]);

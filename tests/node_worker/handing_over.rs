@@ -1,6 +1,6 @@
 //! Round robin with Node workers that refuse, stop and die.
 
-use std::{io::ErrorKind, thread, time::Duration};
+use std::{io::ErrorKind, sync::mpsc, thread, time::Duration};
 
 use cluster::{Policy, Signal};
 use nix::time::{ClockId, clock_gettime};
@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::{
     cluster,
-    support::{Cluster, Lines, node},
+    support::{Cluster, Lines, PATIENCE, node},
 };
 
 fn address(cluster: &Cluster, workers: &[cluster::WorkerRef]) -> String {
@@ -25,18 +25,17 @@ fn connections_of_a_worker_that_dies_before_it_takes_them_go_to_others() {
     let workers = cluster.fork(2);
     let address = address(&cluster, &workers);
     workers[0].kill(Signal::STOP).unwrap();
-    let mut clients: Vec<_> = (0..8).map(|_| Lines::connect(&address).unwrap()).collect();
-    for client in &mut clients {
-        client.say("hello").unwrap();
-        client.be_patient(Duration::from_millis(300)).unwrap();
+    let (answer, answers) = mpsc::channel();
+    for _ in 0..8 {
+        let (mut client, answer) = (Lines::connect(&address).unwrap(), answer.clone());
+        thread::spawn(move || answer.send(client.ask("hello").unwrap()));
     }
-    let is_served = |client: &mut Lines| client.hear("hello").is_ok();
-    let waiting = clients.iter_mut().filter_map(|one| (!is_served(one)).then_some(one));
-    let mut waiting: Vec<_> = waiting.collect();
-    assert_eq!(waiting.len(), 1, "one is with the worker that stands still");
+    for _ in 0..7 {
+        assert_eq!(answers.recv_timeout(PATIENCE), Ok(2));
+    }
+    answers.try_recv().expect_err("one is with the worker that stands still");
     workers[0].kill(Signal::KILL).unwrap();
-    waiting[0].be_patient(crate::support::PATIENCE).unwrap();
-    assert_eq!(waiting[0].hear("hello").unwrap(), 2);
+    assert_eq!(answers.recv_timeout(PATIENCE), Ok(2));
 }
 
 #[test]
@@ -63,7 +62,7 @@ fn nobody_hangs_when_workers_die_under_load() {
     }
     for client in clients {
         let errors = client.join().unwrap();
-        // What a worker had taken dies with it; nothing may be left waiting.
+        // What a worker had taken dies with it, one connection of each client.
         assert!(errors.len() <= 2, "{errors:?}");
         let hangs = |kind| matches!(kind, ErrorKind::WouldBlock | ErrorKind::TimedOut);
         assert!(!errors.iter().any(|error| hangs(error.kind())), "{errors:?}");
@@ -103,7 +102,7 @@ fn full_workers_get_no_more_until_one_has_room() {
     let busy = cpu_time(&cluster) - before;
     assert!(busy < Duration::from_millis(200), "the master was busy for {busy:?} of a second");
 
-    next.be_patient(crate::support::PATIENCE).unwrap();
+    next.be_patient(PATIENCE).unwrap();
     clients.truncate(2);
     next.hear("hello").unwrap();
     after.ask("hello").unwrap();

@@ -6,7 +6,9 @@ use serde_json::json;
 
 use crate::{
     POLICIES, cluster, settings,
-    support::{Cluster, Lines, Program, fixture, node, process_is_gone, script, wait_until},
+    support::{
+        Client, Cluster, Lines, Program, fixture, node, process_is_gone, script, wait_until,
+    },
 };
 
 fn address(cluster: &Cluster, workers: &[cluster::WorkerRef]) -> String {
@@ -31,6 +33,34 @@ fn a_worker_told_to_leave_finishes_first() {
         client.ask("after").unwrap();
         drop(client);
         assert_eq!(cluster.end(&workers[0]), (Some(0), true), "{policy:?}");
+    }
+}
+
+#[test]
+fn an_http_server_told_to_leave_answers_the_slow_request() {
+    if !node("an_http_server_told_to_leave_answers_the_slow_request") {
+        return;
+    }
+    for policy in POLICIES {
+        let cluster = Cluster::new(settings(policy, "server.js").arg("0"));
+        let workers = cluster.fork(2);
+        let mut port = None;
+        for _ in &workers {
+            let event =
+                cluster.event("listening", |event| matches!(event, Event::Listening { .. }));
+            let Event::Listening { address, .. } = event else { unreachable!() };
+            port = address.port();
+        }
+        let address = format!("127.0.0.1:{}", port.unwrap());
+        let mut busy = Client::connect(&address).unwrap();
+        busy.ask("/slow", "keep-alive").unwrap();
+        busy.wait_for_answer().unwrap();
+        cluster.with(cluster::Master::disconnect);
+        busy.answer().unwrap_or_else(|error| panic!("{policy:?}: {error}"));
+        drop(busy); // Node would wait for it some seconds
+        for worker in &workers {
+            assert_eq!(cluster.end(worker), (Some(0), true), "{policy:?}");
+        }
     }
 }
 

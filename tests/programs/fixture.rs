@@ -11,6 +11,7 @@ mod once;
 mod opener;
 mod parting;
 mod report;
+mod supervised;
 mod worker;
 
 fn main() {
@@ -24,6 +25,7 @@ fn main() {
         "opener" => opener::run(),
         "parting" => parting::run(),
         "report" => report::run(),
+        "supervised" => supervised::run(),
         "worker" => worker::run(),
         _ => {
             eprintln!("fixture: there is no role {role:?}");

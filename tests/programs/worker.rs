@@ -10,7 +10,14 @@ use std::{
 use cluster::{
     Channel, Connection, Handle, ListenOptions, Listener, Message, Result, UdpSocket, Worker,
 };
-use nix::errno::Errno;
+use nix::{
+    errno::Errno,
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        signal::{Signal::SIGKILL, kill},
+    },
+    unistd::Pid,
+};
 use serde_json::{Value, json};
 
 use crate::handles;
@@ -62,6 +69,7 @@ pub(crate) fn run() -> Result<()> {
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         match (value["do"].as_str(), handle) {
             (Some("listen"), _) => listen(&master, text("address"), &value)?,
+            (Some("die at a connection"), _) => die_at_a_connection(&master, text("address"))?,
             (Some("bind"), _) => bind(&master, &text("address"))?,
             (Some("leave"), _) => master.worker().disconnect(),
             (Some("disconnect"), _) => match &master {
@@ -129,6 +137,22 @@ fn listen(master: &Master, address: String, value: &Value) -> Result<()> {
         }
         Err(error) => master.send(&json!({ "failed": code(&error) })),
     }
+}
+
+/// Listens, and dies between the kernel's word that a connection is there and its accept.
+fn die_at_a_connection(master: &Master, address: String) -> Result<()> {
+    let listener = master.worker().listen(address)?;
+    let epoll = Epoll::new(EpollCreateFlags::empty()).map_err(io::Error::from)?;
+    let event = EpollEvent::new(EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE, 0);
+    let added = listener.with_socket(|socket| epoll.add(socket, event));
+    added.expect("a socket of ours").map_err(io::Error::from)?;
+    master.send(&json!({ "listening": listener.local_addr().to_string() }))?;
+    thread::spawn(move || {
+        let _ = epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::NONE);
+        kill(Pid::this(), SIGKILL)
+    });
+    std::mem::forget(listener);
+    Ok(())
 }
 
 fn serve(listener: &Listener, id: u32) {

@@ -36,6 +36,14 @@ impl Client {
         )
     }
 
+    /// Waits until an answer begins.
+    pub(crate) fn wait_for_answer(&mut self) -> io::Result<()> {
+        match self.stream.fill_buf()? {
+            [] => Err(io::ErrorKind::UnexpectedEof.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// The body of the answer to the oldest request.
     pub(crate) fn answer(&mut self) -> io::Result<String> {
         let mut status = String::new();

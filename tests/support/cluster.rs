@@ -1,6 +1,7 @@
 //! A master of ours at work in a thread of its own.
 
 use std::{
+    collections::VecDeque,
     io::Write,
     os::{fd::AsFd, unix::net::UnixStream},
     sync::{Arc, Condvar, Mutex, mpsc},
@@ -22,13 +23,16 @@ type Order = Box<dyn FnOnce(&mut Master) + Send>;
 pub(crate) struct Cluster {
     orders: Option<mpsc::Sender<Order>>,
     bell: UnixStream,
-    events: Arc<(Mutex<Vec<Event>>, Condvar)>,
+    events: Arc<(Mutex<VecDeque<Event>>, Condvar)>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Cluster {
     pub(crate) fn new(settings: Settings) -> Self {
-        let master = Master::new(settings).unwrap();
+        Self::over(Master::new(settings).unwrap())
+    }
+
+    pub(crate) fn over(master: Master) -> Self {
         let (bell, rings) = UnixStream::pair().unwrap();
         rings.set_nonblocking(true).unwrap();
         let (orders, inbox) = mpsc::channel();
@@ -62,7 +66,7 @@ impl Cluster {
         let mut events = events.lock().unwrap();
         loop {
             if let Some(place) = events.iter().position(&is_it) {
-                return events.remove(place);
+                return events.remove(place).unwrap();
             }
             let left = deadline.saturating_duration_since(Instant::now());
             let seen = || events.iter().map(brief).collect::<Vec<_>>();
@@ -132,7 +136,7 @@ fn work(
     mut master: Master,
     rings: &UnixStream,
     orders: &mpsc::Receiver<Order>,
-    log: &(Mutex<Vec<Event>>, Condvar),
+    log: &(Mutex<VecDeque<Event>>, Condvar),
 ) {
     loop {
         loop {
@@ -143,7 +147,7 @@ fn work(
             }
         }
         while let Some(event) = master.poll(Some(Duration::ZERO)).unwrap() {
-            log.0.lock().unwrap().push(event);
+            log.0.lock().unwrap().push_back(event);
             log.1.notify_all();
         }
         let mut both = [

@@ -104,7 +104,7 @@ impl Gate {
     pub(crate) fn shut(&self) {
         let mut way = self.write();
         self.closed.store(true, SeqCst);
-        self.leave(&mut way);
+        self.make_room(&mut way);
         way.socket = None;
     }
 
@@ -119,11 +119,12 @@ impl Gate {
     /// Gives the socket to a mio loop, or takes it back.
     pub(crate) fn move_to(&self, foreign: Option<(Registry, Token)>) -> io::Result<()> {
         let mut way = self.write();
-        self.leave(&mut way);
         let Some((registry, token)) = foreign else {
+            self.make_room(&mut way);
             way.door = Door::Own; // entered again when somebody waits
             return Ok(());
         };
+        self.leave(&mut way);
         way.door = Door::Foreign(registry, token);
         self.enter(&mut way)
     }
@@ -144,6 +145,15 @@ impl Gate {
             log::debug!("cannot leave the queue of a socket: {error}");
         }
         way.inside = false;
+    }
+
+    /// Leaves for longer: somebody else is to have the connection that we were woken for.
+    fn make_room(&self, way: &mut Way) {
+        let was_inside = way.inside;
+        self.leave(way);
+        if let Some(socket) = way.socket.as_ref().filter(|_| was_inside) {
+            sys::pass_on(socket.as_fd());
+        }
     }
 
     fn epoll(&self, door: &Door) -> (RawFd, u64) {
@@ -222,7 +232,7 @@ impl Gate {
     fn leave_if_full(&self) {
         let mut way = self.write();
         if !self.has_room(0) {
-            self.leave(&mut way);
+            self.make_room(&mut way);
         }
     }
 

@@ -92,7 +92,8 @@ impl Tie {
 
 impl Listener {
     /// A listener over a socket that is there already, say one that a parent sent. The socket
-    /// becomes non-blocking, for everybody who shares it.
+    /// becomes non-blocking, for everybody who shares it. It belongs to no worker: it does not
+    /// end when this one is told to leave, and its connections do not count.
     ///
     /// # Errors
     ///
@@ -161,7 +162,9 @@ impl Listener {
     ) -> io::Result<(Self, Option<u16>)> {
         let reference = SockRef::from(&socket);
         reference.set_nonblocking(true)?;
-        reference.listen(backlog(query))?; // a Node primary has only bound it
+        if !reference.is_listener()? {
+            reference.listen(backlog(query))?; // a Node primary has only bound it
+        }
         let found = reference.local_addr()?;
         if let Some(found) = found.as_socket() {
             self.local = Address::Tcp(found);

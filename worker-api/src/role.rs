@@ -29,6 +29,8 @@ enum Role {
     Master,
     Worker(Worker),
     Child(Channel),
+    /// The environment promises a channel that cannot be used: why.
+    Broken(String),
 }
 
 static ROLE: Mutex<Option<Role>> = Mutex::new(None);
@@ -36,10 +38,17 @@ static ROLE: Mutex<Option<Role>> = Mutex::new(None);
 /// The role, found in the environment at the first call.
 fn role() -> Result<MutexGuard<'static, Option<Role>>> {
     let mut role = ROLE.lock().unwrap_or_else(PoisonError::into_inner);
-    if role.is_none() {
-        *role = Some(find()?);
+    match role.get_or_insert_with(|| find().unwrap_or_else(broken)) {
+        Role::Broken(why) => Err(unusable(why.clone())),
+        _ => Ok(role),
     }
-    Ok(role)
+}
+
+fn broken(error: Error) -> Role {
+    Role::Broken(match error {
+        Error::Channel { source } => source.to_string(),
+        other => format!("{other:?}"),
+    })
 }
 
 fn find() -> Result<Role> {
@@ -101,8 +110,8 @@ pub fn is_worker() -> bool {
 ///
 /// # Errors
 ///
-/// [`Error::Channel`] if the environment promises a channel that cannot be used; only the
-/// first call says so.
+/// [`Error::Channel`] if the environment promises a channel that cannot be used: this process
+/// is nothing then, no master either.
 pub fn worker() -> Result<Option<Worker>> {
     match &*role()? {
         Some(Role::Worker(worker)) => Ok(Some(worker.clone())),

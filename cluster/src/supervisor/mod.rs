@@ -16,6 +16,9 @@ use crate::{
 mod policy;
 mod stop_signals;
 
+/// For ever, but as a time that can be added to another.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
 /// Events after which signals and deadlines have their turn, however many there are.
 const BATCH: usize = 1024;
 
@@ -78,16 +81,17 @@ impl Supervisor {
     }
 
     /// How long a stop waits for the workers before it sends them `SIGTERM`, and one second
-    /// later `SIGKILL`. Default: 10 s.
+    /// later `SIGKILL`; and for how long a worker may live on whose channel is closed. Default:
+    /// 10 s.
     pub fn stop_timeout(mut self, timeout: Duration) -> Self {
-        self.limits.stop_timeout = timeout;
+        self.limits.stop_timeout = timeout.min(LONGEST);
         self
     }
 
     /// When for so long fewer than so many workers were ready, the supervisor gives up.
     /// Default: 1 worker, 30 s.
     pub fn quorum(mut self, workers: usize, timeout: Duration) -> Self {
-        (self.limits.quorum, self.limits.quorum_timeout) = (workers, timeout);
+        (self.limits.quorum, self.limits.quorum_timeout) = (workers, timeout.min(LONGEST));
         self
     }
 
@@ -227,6 +231,7 @@ impl Running {
             Event::Listening { worker, .. } | Event::Ready { worker } => {
                 self.policy.ready(worker.id(), now);
             }
+            Event::Disconnect { worker } => self.policy.disconnected(worker.id(), now),
             Event::Exit { worker, status } => {
                 if !worker.exited_after_disconnect() {
                     log::warn!("{worker} (pid {}) is gone: {status}", worker.pid());

@@ -57,6 +57,8 @@ struct Slot {
     due: Option<Instant>,
     /// How long to wait after the next death before ready.
     delay: Duration,
+    /// The worker has lost its channel: when it gets which signal if it does not end.
+    overdue: Option<(Instant, Signal)>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +86,7 @@ impl Policy {
     pub(crate) fn started(&mut self, slot: usize, worker: u32) {
         if let Some(slot) = self.slots.get_mut(slot) {
             (slot.worker, slot.is_ready, slot.due) = (Some(worker), false, None);
+            slot.overdue = None;
         }
     }
 
@@ -104,6 +107,14 @@ impl Policy {
             (slot.is_ready, slot.delay) = (true, FIRST_DELAY);
         }
         self.count(now);
+    }
+
+    /// A worker's channel is closed: it is to end soon.
+    pub(crate) fn disconnected(&mut self, worker: u32, now: Instant) {
+        let end = now + self.limits.stop_timeout;
+        if let Some(slot) = self.slot(worker) {
+            slot.overdue = Some((end, Signal::TERM));
+        }
     }
 
     /// A worker's process has ended.
@@ -165,7 +176,7 @@ impl Policy {
             return (stopping.stage != Stage::Killed).then_some(stopping.deadline);
         }
         let given_up = self.wanting.map(|since| since + self.limits.quorum_timeout);
-        self.slots.iter().filter_map(|slot| slot.due).chain(given_up).min()
+        self.slots.iter().filter_map(Slot::deadline).chain(given_up).min()
     }
 
     /// What is to be done now, one thing at a time.
@@ -189,6 +200,7 @@ impl Policy {
             if slot.due.take_if(|due| *due <= now).is_some() {
                 self.actions.push_back(Action::Start { slot: number });
             }
+            self.actions.extend(slot.remind(now));
         }
     }
 
@@ -209,7 +221,19 @@ impl Policy {
 
 impl Slot {
     fn due(now: Instant) -> Self {
-        Self { worker: None, is_ready: false, due: Some(now), delay: FIRST_DELAY }
+        let (worker, due, delay) = (None, Some(now), FIRST_DELAY);
+        Self { worker, is_ready: false, due, delay, overdue: None }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        self.due.or(self.overdue.map(|(end, _)| end))
+    }
+
+    /// What is done about a worker without a channel that does not end.
+    fn remind(&mut self, now: Instant) -> Option<Action> {
+        let (_, signal) = self.overdue.take_if(|(end, _)| *end <= now)?;
+        self.overdue = (signal != Signal::KILL).then_some((now + LAST_WORD, Signal::KILL));
+        self.worker.map(|worker| Action::Kill { worker, signal })
     }
 
     /// A worker that was ready is replaced at once; one that was not has to wait.
@@ -218,7 +242,7 @@ impl Slot {
         if !self.is_ready {
             self.delay = (self.delay * GROWTH.0 / GROWTH.1).min(LONGEST_DELAY);
         }
-        (self.worker, self.is_ready) = (None, false);
+        (self.worker, self.is_ready, self.overdue) = (None, false, None);
         self.due = (!is_stopping).then_some(now + wait);
     }
 }
@@ -293,6 +317,25 @@ mod tests {
         assert_eq!(policy.deadline(), None);
         policy.exited(1, later);
         assert!(policy.is_stopped());
+    }
+
+    #[test]
+    fn a_worker_without_a_channel_has_to_end() {
+        let now = Instant::now();
+        let mut policy = Policy::new(1, limits(), now);
+        all(&mut policy, now);
+        policy.started(0, 1);
+        policy.ready(1, now);
+        policy.disconnected(1, now);
+        let kill = |signal| [Action::Kill { worker: 1, signal }];
+        let later = now + Duration::from_secs(10);
+        assert_eq!((policy.deadline(), all(&mut policy, now)), (Some(later), vec![]));
+        assert_eq!(all(&mut policy, later), kill(Signal::TERM));
+        let last = policy.deadline().unwrap();
+        assert_eq!(all(&mut policy, last), kill(Signal::KILL));
+        assert_eq!(policy.deadline(), None);
+        policy.exited(1, last);
+        assert_eq!(all(&mut policy, last), [Action::Start { slot: 0 }]);
     }
 
     #[derive(Clone, Debug)]

@@ -2,12 +2,16 @@
 
 use std::{
     io,
+    net::Shutdown,
     os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd},
     ptr,
+    time::Instant,
 };
 
-use nix::libc;
-use socket2::SockAddr;
+use nix::{libc, poll::PollFlags};
+use socket2::{SockAddr, SockRef};
+
+use crate::latch::wait;
 
 /// Takes a connection that waits on a socket, close-on-exec from birth, and who it is from.
 ///
@@ -48,4 +52,18 @@ pub(crate) fn remove(epoll: RawFd, socket: BorrowedFd<'_>) -> io::Result<()> {
     let code =
         unsafe { libc::epoll_ctl(epoll, libc::EPOLL_CTL_DEL, socket.as_raw_fd(), ptr::null_mut()) };
     if code < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Wakes all who wait for a listening socket, if a connection is there: who was woken for it,
+/// alone, may be gone. That is all that shutting down such a socket's writing half does on
+/// Linux; a UDP socket would lose it.
+pub fn pass_on(socket: BorrowedFd<'_>) {
+    let reference = SockRef::from(&socket);
+    let is_there = || wait(&[(socket, PollFlags::POLLIN)], Some(Instant::now()));
+    if reference.is_listener().unwrap_or(false)
+        && is_there().unwrap_or(true)
+        && let Err(error) = reference.shutdown(Shutdown::Write)
+    {
+        log::debug!("cannot wake the others that wait for a socket: {error}");
+    }
 }

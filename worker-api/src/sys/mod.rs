@@ -7,7 +7,7 @@ mod inherited;
 mod reactor;
 mod rights;
 
-pub use door::accept;
+pub use door::{accept, pass_on};
 pub(crate) use door::{add_exclusive, remove};
 pub(crate) use inherited::{claim, forget_variable};
 #[cfg(feature = "tokio")]

@@ -12,7 +12,11 @@ mod packet;
 mod parcel;
 mod shortcut;
 
-pub use crate::{handle::Kind, options::query_for, sys::accept};
+pub use crate::{
+    handle::Kind,
+    options::query_for,
+    sys::{accept, pass_on},
+};
 pub use bind::{Bound, SocketFile, backlog, bind};
 pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, Sockname};
 pub use frame::{Frames, TooLong};

@@ -269,8 +269,12 @@ mod tests {
         }
 
         #[test]
-        fn user_messages_come_back(text in ".*", number in any::<i64>()) {
-            let value = json!({"text": text, "number": number, "list": [text, null]});
+        fn user_messages_come_back(
+            text in ".*",
+            number in any::<i64>(),
+            fraction in any::<f64>(),
+        ) {
+            let value = json!({"text": text, "number": number, "list": [text, null, fraction]});
             let line = encode(&value).unwrap();
             prop_assert_eq!(line.iter().filter(|&&byte| byte == b'\n').count(), 1);
             prop_assert_eq!(Packet::decode(&line[..line.len() - 1]).unwrap(), Packet::User(value));

@@ -61,3 +61,46 @@ fn workers_that_block_get_the_same_share() {
 fn workers_with_loops_get_the_same_share() {
     check(|worker, listener, number| serve_in_a_loop(&worker, listener, number));
 }
+
+/// Who is woken for a connection, alone, may never take it.
+#[test]
+fn a_connection_that_woke_one_who_then_leaves_is_for_another() {
+    let (socket, address) = tcp();
+    let ((first, mut first_master), (second, mut second_master)) = (pair(), pair());
+    let mut listener = share(&first, &mut first_master, "k", &socket);
+    let other = share(&second, &mut second_master, "k", &socket);
+    let woken = start(move || {
+        let mut poll = Poll::new().unwrap();
+        poll.registry().register(&mut listener, Token(0), Interest::READABLE).unwrap();
+        poll.poll(&mut Events::with_capacity(16), None).unwrap();
+        drop(listener);
+    });
+    woken.wait_until_it_sleeps();
+    let waiting = start(move || greet(other.accept().unwrap().unwrap()));
+    waiting.wait_until_it_sleeps();
+    let client = client(address);
+    woken.end();
+    waiting.end();
+    assert_eq!(read_all(client), "hello");
+}
+
+#[test]
+fn a_connection_that_woke_one_who_has_no_more_room_is_for_another() {
+    let (socket, address) = tcp();
+    let ((first, mut first_master), (second, mut second_master)) = (pair(), pair());
+    let options = ListenOptions::new().max_connections(1);
+    let full = Arc::new(share_with(&first, &mut first_master, "k", &socket, options));
+    let other = share(&second, &mut second_master, "k", &socket);
+    let threads = [0, 1].map(|_| {
+        let full = Arc::clone(&full);
+        start(move || full.accept().unwrap())
+    });
+    threads.iter().for_each(Task::wait_until_it_sleeps);
+    let waiting = start(move || greet(other.accept().unwrap().unwrap()));
+    waiting.wait_until_it_sleeps();
+    let _clients = [client(address), client(address)];
+    waiting.end();
+    full.close();
+    let taken = threads.into_iter().filter_map(Task::end);
+    assert_eq!(taken.count(), 1);
+}
