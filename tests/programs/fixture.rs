@@ -2,6 +2,8 @@
 
 use std::{env, process};
 
+#[path = "../conformance/players/mod.rs"]
+mod conformance;
 mod door;
 #[path = "../support/handles.rs"]
 mod handles;
@@ -18,6 +20,8 @@ fn main() {
     env_logger::init();
     let role = env::args().nth(1).unwrap_or_default();
     let outcome: cluster::Result<()> = match role.as_str() {
+        "conformance-primary" => conformance::primary::run(),
+        "conformance-worker" => conformance::worker::run(),
         "master" => master::run(),
         "door" => door::run(),
         "hostile" => hostile::run(),

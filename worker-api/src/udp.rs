@@ -52,7 +52,7 @@ impl UdpSocket {
     }
 
     /// Waits for a datagram: its length, of which what fits is in the buffer, and its sender.
-    /// `None`: this worker is to leave.
+    /// `None`: this worker is to leave, or the socket is closed.
     ///
     /// # Errors
     ///
@@ -129,6 +129,11 @@ impl UdpSocket {
         self.local
     }
 
+    /// Closes it, for all threads that share this: `recv_from` gives `None`.
+    pub fn close(&self) {
+        self.tie.close(&self.gate);
+    }
+
     /// The plain socket, which does not block and which this worker forgets.
     ///
     /// # Errors
@@ -149,7 +154,7 @@ fn socket_address(storage: SockaddrStorage) -> Option<SocketAddr> {
 
 impl Drop for UdpSocket {
     fn drop(&mut self) {
-        self.tie.close(&self.gate);
+        self.close();
     }
 }
 

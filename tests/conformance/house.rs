@@ -1,0 +1,227 @@
+//! A primary and its workers, each in Rust or in Node, that do what a scenario tells them.
+#![allow(dead_code, reason = "scenarios to come")]
+
+use std::process::Command;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Lines, Program, fixture, node};
+
+/// Who plays which part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// Rust on both sides.
+    Rust,
+    /// Node workers under our master.
+    Worker,
+    /// Our workers under a Node primary.
+    Primary,
+}
+
+/// Plays a scenario in this form, with Node if that has a part in it.
+pub(crate) fn play(row: &str, form: Form, scenario: fn(Form)) {
+    if form == Form::Rust || node(row) {
+        scenario(form);
+    }
+}
+
+/// Makes the tests of scenarios, which are functions of these names in the same module, in the
+/// forms that follow each: `cluster_basic::rust`, `cluster_basic::worker` and so on. A scenario
+/// is named after Node's test.
+macro_rules! rows {
+    ($($row:ident: $($form:ident)+;)*) => {$(
+        mod $row {
+            $(
+                #[test]
+                fn $form() {
+                    let form = crate::house::form(stringify!($form));
+                    crate::house::play(stringify!($row), form, super::$row);
+                }
+            )+
+        }
+    )*};
+}
+pub(crate) use rows;
+
+pub(crate) fn form(name: &str) -> Form {
+    match name {
+        "rust" => Form::Rust,
+        "worker" => Form::Worker,
+        "primary" => Form::Primary,
+        _ => panic!("there is no form {name}"),
+    }
+}
+
+/// Both of Node's policies, for scenarios that hold under either.
+pub(crate) const POLICIES: [&str; 2] = ["rr", "none"];
+
+const ROLE: &str = "conformance-worker";
+
+/// A primary with its workers, and what they report: lines of JSON, see `players/`.
+///
+/// The primary's tell of an `event`: fork, online, listening, message, disconnect, exit, error,
+/// setup, gone; with how its `worker` is then: `state`, `connected`, `dead`, `wanted` (it exited
+/// after a disconnect), and who is `left`. The workers' are a `report` of something.
+#[derive(Debug)]
+pub(crate) struct House {
+    program: Program,
+    folder: TempDir,
+}
+
+impl House {
+    pub(crate) fn new(form: Form, policy: &str) -> Self {
+        Self::with(form, policy, &[])
+    }
+
+    /// A house whose workers get these arguments.
+    pub(crate) fn with(form: Form, policy: &str, args: &[&str]) -> Self {
+        let mut command = match form {
+            Form::Primary => node_with("primary.js"),
+            Form::Rust | Form::Worker => {
+                let mut command = Command::new(fixture());
+                command.arg("conformance-primary");
+                command
+            }
+        };
+        match form {
+            Form::Worker => command.arg("node").arg(player("worker.js")),
+            Form::Rust | Form::Primary => command.arg(fixture()).arg(ROLE),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        command
+            .args(args)
+            .env("NODE_CLUSTER_SCHED_POLICY", policy)
+            .env("NODE_NO_WARNINGS", "1")
+            .current_dir(folder.path());
+        Self { program: Program::start_obedient(&mut command), folder }
+    }
+
+    pub(crate) fn program(&mut self) -> &mut Program {
+        &mut self.program
+    }
+
+    /// The primary's working directory, and so the workers'.
+    pub(crate) fn folder(&self) -> std::path::PathBuf {
+        self.folder.path().canonicalize().unwrap()
+    }
+
+    /// Gives the primary a command.
+    pub(crate) fn tell(&self, command: Value) {
+        self.program.tell(&command.to_string());
+    }
+
+    /// Has the primary do something as soon as something happens.
+    pub(crate) fn when(&self, like: Value, then: Value) {
+        self.tell(json!({ "do": "when", "like": like, "then": then }));
+    }
+
+    /// Gives a worker a command, or sends it a message.
+    pub(crate) fn order(&self, worker: u32, message: Value) {
+        self.tell(json!({ "do": "send", "worker": worker, "message": message }));
+    }
+
+    /// Has a worker do something as soon as something happens to it.
+    pub(crate) fn prepare(&self, worker: u32, like: Value, then: Value) {
+        self.order(worker, json!({ "do": "when", "like": like, "then": then }));
+    }
+
+    /// Starts so many workers, the first ones of this house, and waits until they are online.
+    #[track_caller]
+    pub(crate) fn fork(&self, count: u32) {
+        self.tell(json!({ "do": "fork", "count": count }));
+        for worker in 1..=count {
+            self.event(json!({ "event": "online", "worker": worker }));
+        }
+    }
+
+    /// Waits for a report or event that has all this.
+    #[track_caller]
+    pub(crate) fn event(&self, like: Value) -> Value {
+        self.events(1, like).remove(0)
+    }
+
+    /// Waits for so many that have all this: the first ones.
+    #[track_caller]
+    pub(crate) fn events(&self, count: usize, like: Value) -> Vec<Value> {
+        self.program.look(&format!("{count} like {like}"), |lines| {
+            let found: Vec<_> = matching(lines, &like).take(count).collect();
+            (found.len() == count).then_some(found)
+        })
+    }
+
+    /// All so far that have all this.
+    pub(crate) fn so_far(&self, like: Value) -> Vec<Value> {
+        matching(&self.program.lines(), &like).collect()
+    }
+
+    /// Has a worker listen, and waits for what it reports.
+    #[track_caller]
+    pub(crate) fn listen(&self, worker: u32, name: &str, options: Value) -> Value {
+        self.order(worker, json!({ "do": "listen", "name": name, "options": options }));
+        self.outcome(worker, name)
+    }
+
+    /// Has a worker bind a UDP port, and waits for what it reports.
+    #[track_caller]
+    pub(crate) fn bind(&self, worker: u32, name: &str, options: Value) -> Value {
+        self.order(worker, json!({ "do": "bind", "name": name, "options": options }));
+        self.outcome(worker, name)
+    }
+
+    /// How a worker's listen or bind went.
+    #[track_caller]
+    pub(crate) fn outcome(&self, worker: u32, name: &str) -> Value {
+        let like = json!({ "worker": worker, "name": name });
+        let is_outcome = |one: &Value| one["report"] == "listening" || one["report"] == "failed";
+        self.program
+            .look(&format!("outcome like {like}"), |lines| matching(lines, &like).find(is_outcome))
+    }
+
+    /// Waits for a worker's end with this code and no signal; its event.
+    #[track_caller]
+    pub(crate) fn exits(&self, worker: u32, code: i32) -> Value {
+        let exit = self.event(json!({ "event": "exit", "worker": worker }));
+        assert_eq!(exit["code"], code, "{exit}");
+        assert_eq!(exit["signal"], Value::Null, "{exit}");
+        exit
+    }
+}
+
+fn matching(lines: &[String], like: &Value) -> impl Iterator<Item = Value> {
+    let events = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+    events.filter(move |event| has(event, like))
+}
+
+/// Whether a value has all that another one has, deep inside, too.
+fn has(value: &Value, like: &Value) -> bool {
+    match (value, like) {
+        (Value::Object(value), Value::Object(like)) => {
+            like.iter().all(|(name, like)| value.get(name).is_some_and(|value| has(value, like)))
+        }
+        _ => value == like,
+    }
+}
+
+/// A program of `players/`.
+fn player(name: &str) -> std::path::PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "tests", "conformance", "players", name].iter().collect()
+}
+
+fn node_with(script: &str) -> Command {
+    let mut command = Command::new("node");
+    command.arg(player(script));
+    command
+}
+
+/// The address of a listener on all addresses or 127.0.0.1, from what its worker reported.
+pub(crate) fn local(listening: &Value) -> String {
+    assert_eq!(listening["report"], "listening", "{listening}");
+    format!("127.0.0.1:{}", listening["port"])
+}
+
+/// Who answers at an address.
+#[track_caller]
+pub(crate) fn ask(address: &str) -> u32 {
+    Lines::connect(address).unwrap().ask("hello").unwrap()
+}

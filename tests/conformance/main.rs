@@ -1,0 +1,12 @@
+//! Node's own tests of `cluster` and `child_process`, as scenarios for our side of it. Each is
+//! named after Node's file, without `test-`, and is played in up to three forms: `rust`, with
+//! Rust on both sides; `worker`, with Node workers or children under Rust; `primary`, with a Node
+//! primary or parent over Rust. `rows.txt` lists the files, `report` writes
+//! `docs/conformance.md` of both.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod house;
+
+mod cluster_life;

@@ -1,0 +1,62 @@
+'use strict';
+// A primary that does what it is told by lines of JSON on stdin. Arguments: the workers'
+// program and its arguments. `primary.rs` is its twin.
+const cluster = require('cluster');
+const readline = require('readline');
+const { learn, report, run } = require('./stage');
+const handles = require('../../node/handles');
+
+const [execPath, exec, ...args] = process.argv.slice(2);
+process.execPath = execPath;
+cluster.setupPrimary({ exec, args, execArgv: [] });
+
+const workers = new Map(); // also those that have gone
+const left = () => Object.keys(cluster.workers).map(Number);
+
+const tell = (event, worker, more) => report({
+    event,
+    worker: worker.id,
+    pid: worker.process.pid,
+    state: worker.state,
+    connected: worker.isConnected(),
+    dead: worker.isDead(),
+    wanted: worker.exitedAfterDisconnect === true,
+    left: left(),
+    ...more,
+});
+
+cluster.on('fork', (worker) => {
+    workers.set(worker.id, worker);
+    worker.on('error', ({ code, syscall }) => tell('error', worker, { code, syscall }));
+    tell('fork', worker);
+});
+for (const event of ['online', 'disconnect']) cluster.on(event, (worker) => tell(event, worker));
+cluster.on('listening', (worker, at) => tell('listening', worker, { at }));
+cluster.on('exit', (worker, code, signal) => tell('exit', worker, { code, signal }));
+cluster.on('message', (worker, message, handle) => {
+    if (message?.do === 'take') handles.take(message.kind, handle);
+    tell('message', worker, { message, type: handle?.constructor.name });
+});
+cluster.on('setup', ({ cwd, silent }) => report({ event: 'setup', cwd, silent }));
+
+learn({
+    fork: ({ count = 1, env }) => {
+        for (; count > 0; count--) cluster.fork(env);
+    },
+    send: ({ worker, message }) => workers.get(worker).send(message),
+    leave: ({ worker }) => workers.get(worker).disconnect(),
+    'leave all': () => cluster.disconnect(() => report({ event: 'gone', left: left() })),
+    kill: ({ worker, signal }) => workers.get(worker).kill(signal),
+    signal: ({ worker, signal }) => workers.get(worker).process.kill(signal),
+    cut: ({ worker }) => workers.get(worker).process.disconnect(),
+    setup: ({ settings }) => cluster.setupPrimary(settings),
+    give: ({ worker, kind }) => handles.give(workers.get(worker), kind, (said) => {
+        report({ event: 'heard', worker, kind, said });
+    }),
+    exit: ({ code }) => process.exit(code),
+    fail: () => { throw new Error('as told'); },
+});
+
+readline.createInterface({ input: process.stdin })
+    .on('line', (line) => run(JSON.parse(line)))
+    .on('close', () => process.exit(3)); // the test has ended

@@ -1,0 +1,78 @@
+'use strict';
+// A worker that does what it is told by messages; other messages it reports. `worker.rs` is its
+// twin. What it reports goes to stdout, so that it is heard without a channel, too.
+const cluster = require('cluster');
+const dgram = require('dgram');
+const net = require('net');
+const readline = require('readline');
+const stage = require('./stage');
+const handles = require('../../node/handles');
+
+const { worker } = cluster;
+const open = new Map();
+const report = (event, more) => stage.report({ report: event, worker: worker.id, ...more });
+
+const where = (socket) => {
+    const at = socket.address();
+    return typeof at === 'string' ? { path: at } : { address: at.address, port: at.port };
+};
+
+// Answers each line with it, and the worker's number before.
+const answer = (socket) => {
+    socket.on('error', () => {});
+    readline.createInterface({ input: socket })
+        .on('line', (line) => socket.write(`${worker.id} ${line}\n`));
+};
+
+const failed = (name) => ({ code, syscall }) => report('failed', { name, code, syscall });
+
+stage.learn({
+    listen: ({ name = 'a', options, most }) => {
+        const server = open.get(name) ?? net.createServer(answer).on('error', failed(name));
+        open.set(name, server);
+        if (most !== undefined) server.maxConnections = most;
+        server.listen(options, () => report('listening', { name, ...where(server) }));
+    },
+    bind: ({ name = 'a', type = 'udp4', ipv6Only, reuseAddr, options }) => {
+        const socket = dgram.createSocket({ type, ipv6Only, reuseAddr });
+        open.set(name, socket);
+        let datagrams = 0;
+        socket.on('error', failed(name));
+        socket.on('message', (text, from) => {
+            report('datagram', { name, number: ++datagrams });
+            socket.send(`${worker.id} ${text}`, from.port, from.address);
+        });
+        socket.bind(options, () => report('listening', { name, ...where(socket) }));
+    },
+    close: ({ name = 'a' }) => open.get(name).close(() => report('closed', { name })),
+    datagram: ({ name = 'a', text, port }) => open.get(name).send(text, port, '127.0.0.1'),
+    connect: ({ port }) => net.connect(port, '127.0.0.1')
+        .on('connect', () => report('connected'))
+        .on('close', () => report('client closed'))
+        .resume(),
+    say: ({ message }) => report('said', { kept: worker.send(message) }),
+    leave: () => worker.disconnect(),
+    destroy: () => worker.kill(),
+    cut: () => process.disconnect(),
+    exit: ({ code }) => process.exit(code),
+    spin: () => {
+        report('spinning');
+        for (;;);
+    },
+    state: () => report('state', { connected: worker.isConnected(), dead: worker.isDead() }),
+    look: ({ names = [] }) => report('seen', {
+        cwd: process.cwd(),
+        args: process.argv.slice(2),
+        env: Object.fromEntries(names.map((name) => [name, process.env[name] ?? null])),
+    }),
+    give: ({ kind }) => handles.give(worker, kind, (said) => report('heard', { kind, said })),
+    take: ({ kind }, handle) => handles.take(kind, handle),
+    adopt: (_, socket) => answer(socket),
+});
+
+worker.on('message', (message, handle) => {
+    if (message?.do) stage.run(message, handle); else report('message', { message });
+});
+worker.on('disconnect', () => {
+    report('disconnect', { connected: worker.isConnected(), wanted: worker.exitedAfterDisconnect });
+});

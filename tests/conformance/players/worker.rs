@@ -1,0 +1,293 @@
+//! A worker that does what it is told by messages; other messages it reports. `worker.js` is its
+//! twin. What it reports goes to stdout, so that it is heard without a channel, too.
+
+use std::{
+    collections::BTreeMap,
+    env,
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process,
+    sync::{Arc, Mutex, MutexGuard},
+    thread::{self, JoinHandle},
+};
+
+use cluster::{
+    Address, Connection, Handle, ListenOptions, Listener, Message, Result, UdpSocket, Worker,
+};
+use nix::errno::Errno;
+use serde_json::{Value, json};
+
+use super::stage::Stage;
+use crate::handles;
+
+#[derive(Clone)]
+struct Player {
+    worker: Worker,
+    stage: Arc<Stage>,
+    open: Arc<Mutex<BTreeMap<String, Open>>>,
+    /// What the process does not end before, as Node's would not.
+    clients: Arc<Mutex<Vec<JoinHandle<()>>>>,
+}
+
+#[derive(Clone)]
+enum Open {
+    Listener(Arc<Listener>),
+    Socket(Arc<UdpSocket>),
+}
+
+pub(crate) fn run() -> Result<()> {
+    let worker = cluster::worker()?.expect("a master");
+    let player =
+        Player { worker, stage: Arc::default(), open: Arc::default(), clients: Arc::default() };
+    while let Some(Message { value, handle, .. }) = player.worker.recv()? {
+        match value.get("do") {
+            Some(_) => player.obey(value, handle)?,
+            None => player.report("message", json!({ "message": value }))?,
+        }
+    }
+    let (connected, wanted) = (player.worker.is_connected(), player.worker.is_disconnecting());
+    player.report("disconnect", json!({ "connected": connected, "wanted": wanted }))?;
+    let clients = std::mem::take(&mut *lock(&player.clients));
+    clients.into_iter().for_each(|client| client.join().expect("no panic"));
+    Ok(())
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no panic")
+}
+
+impl Player {
+    fn report(&self, name: &str, mut more: Value) -> Result<()> {
+        more["report"] = name.into();
+        more["worker"] = self.worker.id().into();
+        for command in self.stage.report(&more)? {
+            self.obey(command, None)?;
+        }
+        Ok(())
+    }
+
+    fn obey(&self, command: Value, handle: Option<Handle>) -> Result<()> {
+        let name = command["name"].as_str().unwrap_or("a").to_owned();
+        let kind = command["kind"].as_str().unwrap_or_default().to_owned();
+        match command["do"].as_str().unwrap_or_default() {
+            "when" => self.stage.when(&command),
+            "listen" => self.listen(name, &command)?,
+            "bind" => self.bind(name, &command)?,
+            "close" => self.close(name)?,
+            "datagram" => self.datagram(&name, &command)?,
+            "connect" => self.connect(command["port"].as_u64().expect("a port") as u16)?,
+            "say" => {
+                let kept = self.worker.try_send(&command["message"])?;
+                self.report("said", json!({ "kept": kept }))?;
+            }
+            "leave" => self.worker.disconnect(),
+            "exit" => process::exit(command["code"].as_i64().unwrap_or_default() as i32),
+            "spin" => {
+                self.report("spinning", json!({}))?;
+                loop {
+                    std::hint::spin_loop();
+                }
+            }
+            "state" => {
+                let connected = self.worker.is_connected();
+                self.report("state", json!({ "connected": connected, "dead": false }))?;
+            }
+            "look" => self.look(&command["names"])?,
+            "give" => self.give(kind)?,
+            "take" => drop(thread::spawn(move || handle.map(handles::take))),
+            "adopt" => self.adopt(handle),
+            other => panic!("a worker cannot {other:?}"),
+        }
+        Ok(())
+    }
+
+    fn failed(&self, name: &str, error: &dyn std::error::Error) -> Result<()> {
+        let cause = error.source().and_then(|cause| cause.downcast_ref::<io::Error>());
+        let code = cause.and_then(io::Error::raw_os_error).map(Errno::from_raw);
+        let code = code.map_or_else(|| error.to_string(), |code| format!("{code:?}"));
+        self.report("failed", json!({ "name": name, "code": code }))
+    }
+
+    fn listen(&self, name: String, command: &Value) -> Result<()> {
+        let mut options = shared_options(&command["options"]);
+        if let Some(most) = command["most"].as_u64() {
+            options = options.max_connections(most as usize);
+        }
+        match self.worker.listen_with(address(&command["options"]), &options) {
+            Ok(listener) => {
+                let listener = Arc::new(listener);
+                let at = place(listener.local_addr());
+                lock(&self.open).insert(name.clone(), Open::Listener(Arc::clone(&listener)));
+                let id = self.worker.id();
+                thread::spawn(move || serve(&listener, id));
+                self.report("listening", named(at, &name))
+            }
+            Err(error) => self.failed(&name, &error),
+        }
+    }
+
+    fn bind(&self, name: String, command: &Value) -> Result<()> {
+        let place = &command["options"];
+        let options = shared_options(place)
+            .ipv6_only(command["ipv6Only"] == true)
+            .reuse_address(command["reuseAddr"] == true);
+        let address = match place["fd"].as_i64() {
+            Some(number) => Address::Fd(number as i32),
+            None => {
+                let anywhere = if command["type"] == "udp6" { "::" } else { "0.0.0.0" };
+                let ip = place["address"].as_str().unwrap_or(anywhere).parse().expect("an address");
+                let port = place["port"].as_u64().unwrap_or_default() as u16;
+                Address::Udp(std::net::SocketAddr::new(ip, port))
+            }
+        };
+        match self.worker.bind_with(address, &options) {
+            Ok(socket) => {
+                let socket = Arc::new(socket);
+                let at = socket.local_addr();
+                lock(&self.open).insert(name.clone(), Open::Socket(Arc::clone(&socket)));
+                let (player, called) = (self.clone(), name.clone());
+                thread::spawn(move || player.answer_datagrams(&called, &socket));
+                let at = json!({ "address": at.ip().to_string(), "port": at.port() });
+                self.report("listening", named(at, &name))
+            }
+            Err(error) => self.failed(&name, &error),
+        }
+    }
+
+    fn answer_datagrams(&self, name: &str, socket: &UdpSocket) -> Result<()> {
+        let mut text = [0; 64];
+        let mut number = 0;
+        while let Some((length, from)) = socket.recv_from(&mut text)? {
+            number += 1;
+            self.report("datagram", json!({ "name": name, "number": number }))?;
+            let answer =
+                format!("{} {}", self.worker.id(), String::from_utf8_lossy(&text[..length]));
+            socket.send_to(answer.as_bytes(), from)?;
+        }
+        Ok(())
+    }
+
+    fn close(&self, name: String) -> Result<()> {
+        match lock(&self.open).remove(&name) {
+            Some(Open::Listener(listener)) => listener.close(),
+            Some(Open::Socket(socket)) => socket.close(),
+            None => panic!("nothing is called {name:?}"),
+        }
+        self.report("closed", json!({ "name": name }))
+    }
+
+    fn datagram(&self, name: &str, command: &Value) -> Result<()> {
+        let Some(Open::Socket(socket)) = lock(&self.open).get(name).cloned() else {
+            panic!("no socket is called {name:?}")
+        };
+        let port = command["port"].as_u64().expect("a port") as u16;
+        let text = command["text"].as_str().unwrap_or_default();
+        socket.send_to(text.as_bytes(), ([127, 0, 0, 1], port).into())?;
+        Ok(())
+    }
+
+    fn connect(&self, port: u16) -> Result<()> {
+        let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+        self.report("connected", json!({}))?;
+        let player = self.clone();
+        let client = thread::spawn(move || {
+            let _ = stream.read_to_end(&mut Vec::new()); // a reset is an end as well
+            player.report("client closed", json!({})).expect("stdout");
+        });
+        lock(&self.clients).push(client);
+        Ok(())
+    }
+
+    fn look(&self, names: &Value) -> Result<()> {
+        let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
+        let variables: BTreeMap<_, _> = names.map(|name| (name, env::var(name).ok())).collect();
+        let args: Vec<_> = env::args().skip(2).collect();
+        let seen = json!({ "cwd": env::current_dir()?, "args": args, "env": variables });
+        self.report("seen", seen)
+    }
+
+    fn give(&self, kind: String) -> Result<()> {
+        let (handle, ear) = handles::make(&kind, &env::current_dir()?)?;
+        self.worker.send_handle(&json!({ "do": "take", "kind": kind }), handle)?;
+        let player = self.clone();
+        thread::spawn(move || {
+            let said = ear.hear().unwrap_or_else(|error| error.to_string());
+            player.report("heard", json!({ "kind": kind, "said": said }))
+        });
+        Ok(())
+    }
+
+    fn adopt(&self, handle: Option<Handle>) {
+        let Some(Handle::TcpStream(stream)) = handle else { panic!("no connection") };
+        let id = self.worker.id();
+        thread::spawn(move || {
+            stream.set_nonblocking(false)?;
+            answer(&stream, &stream, id)
+        });
+    }
+}
+
+fn named(mut value: Value, name: &str) -> Value {
+    value["name"] = name.into();
+    value
+}
+
+/// Options as Node has them.
+fn shared_options(value: &Value) -> ListenOptions {
+    let mut options = ListenOptions::new()
+        .ipv6_only(value["ipv6Only"] == true)
+        .exclusive(value["exclusive"] == true)
+        .readable_all(value["readableAll"] == true)
+        .writable_all(value["writableAll"] == true);
+    if let Some(backlog) = value["backlog"].as_u64() {
+        options = options.backlog(backlog as u32);
+    }
+    options
+}
+
+fn address(options: &Value) -> Address {
+    if let Some(path) = options["path"].as_str() {
+        return Address::Unix(path.into());
+    }
+    if let Some(number) = options["fd"].as_i64() {
+        return Address::Fd(number as i32);
+    }
+    let port = options["port"].as_u64().unwrap_or_default() as u16;
+    match options["host"].as_str() {
+        Some(host) => {
+            Address::Tcp((host.parse::<std::net::IpAddr>().expect("an address"), port).into())
+        }
+        None => Address::Port(port),
+    }
+}
+
+fn place(address: &Address) -> Value {
+    match address {
+        Address::Unix(path) => json!({ "path": path }),
+        address => json!({ "address": address.ip(), "port": address.port() }),
+    }
+}
+
+fn serve(listener: &Listener, id: u32) {
+    for connection in listener.incoming() {
+        match connection {
+            Ok(connection) => {
+                drop(thread::spawn(move || lines(&connection, id)));
+            }
+            Err(error) => return eprintln!("worker {id}: {error}"),
+        }
+    }
+}
+
+fn lines(connection: &Connection, id: u32) -> io::Result<()> {
+    answer(connection, connection, id)
+}
+
+/// Answers each line with it, and the worker's number before.
+fn answer(read: impl Read, mut write: impl Write, id: u32) -> io::Result<()> {
+    for line in BufReader::new(read).lines() {
+        let answer = format!("{id} {}\n", line?);
+        write.write_all(answer.as_bytes())?;
+    }
+    Ok(())
+}
