@@ -90,7 +90,7 @@ pub use supervisor::Supervisor;
 pub use worker_api;
 pub use worker_api::{
     Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message, Stream,
-    ToAddress, UdpSocket, Worker, bind, is_worker, listen, worker,
+    ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen, listen_with, worker,
 };
 pub use worker_ref::{State, WorkerRef};
 

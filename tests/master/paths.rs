@@ -2,7 +2,13 @@
 
 use std::{
     fs,
-    os::unix::{fs::FileTypeExt, net::UnixListener},
+    os::{
+        linux::net::SocketAddrExt,
+        unix::{
+            fs::FileTypeExt,
+            net::{SocketAddr, UnixListener, UnixStream},
+        },
+    },
     path::Path,
 };
 
@@ -81,6 +87,26 @@ fn a_relative_path_is_the_worker_s() {
         assert_eq!(Lines::connect(&text(&path)).unwrap().ask("x").unwrap(), 1);
         drop(cluster);
         assert!(!path.exists());
+    }
+}
+
+#[test]
+fn a_name_without_a_file_is_the_same_wherever_a_worker_stands() {
+    for (policy, name) in POLICIES.into_iter().zip(["shared", "handed"]) {
+        let folder = tempfile::tempdir().unwrap();
+        let name = format!("@cluster {name} {}", std::process::id());
+        let address: Address = name.parse().unwrap();
+        let cluster = Cluster::new(role("worker").policy(policy).allow_listen([&address]));
+        let options = ForkOptions::new().cwd(folder.path());
+        let elsewhere = cluster.with(move |master| master.fork_with(&options).unwrap());
+        for worker in [&cluster.fork(1)[0], &elsewhere] {
+            assert_eq!(listen(&cluster, worker, &name), Ok(name.clone()));
+            assert_eq!(listens(&cluster, worker), address);
+        }
+        let path = SocketAddr::from_abstract_name(&name[1..]).unwrap();
+        UnixStream::connect_addr(&path).unwrap();
+        drop(cluster);
+        wait_until("the end of the name", || UnixStream::connect_addr(&path).is_err());
     }
 }
 

@@ -1,14 +1,16 @@
 //! What a server listens on.
 
 use std::{
-    env, fmt, io,
+    env,
+    ffi::OsStr,
+    fmt, io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6, ToSocketAddrs},
-    os::fd::RawFd,
+    os::{fd::RawFd, unix::ffi::OsStrExt},
     path::{Path, PathBuf},
     str::FromStr,
 };
 
-use crate::{Error, Result};
+use crate::{Error, Result, wire::read_host};
 
 /// What a server listens on, or a client came from.
 #[non_exhaustive]
@@ -20,7 +22,8 @@ pub enum Address {
     Udp(SocketAddr),
     /// A TCP port on all addresses: IPv6 and IPv4 where the system has IPv6.
     Port(u16),
-    /// The path of a Unix socket.
+    /// The path of a Unix socket; one that begins with a NUL byte is a name without a file
+    /// (Linux's abstract namespace).
     Unix(PathBuf),
     /// A socket that the master was given on purpose, by its number there.
     Fd(RawFd),
@@ -52,7 +55,7 @@ impl Address {
     /// What the system says when there is no working directory.
     pub fn absolute(self) -> Result<Self> {
         match self {
-            Self::Unix(path) if path.is_relative() => {
+            Self::Unix(path) if path.is_relative() && abstract_name(&path).is_none() => {
                 let path = env::current_dir()?.join(path);
                 Ok(Self::Unix(path.components().collect()))
             }
@@ -61,13 +64,21 @@ impl Address {
     }
 }
 
+/// What follows the NUL byte of a name without a file.
+fn abstract_name(path: &Path) -> Option<&OsStr> {
+    path.as_os_str().as_bytes().strip_prefix(b"\0").map(OsStr::from_bytes)
+}
+
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Tcp(address) => address.fmt(f),
             Self::Udp(address) => write!(f, "udp:{address}"),
             Self::Port(port) => write!(f, "*:{port}"),
-            Self::Unix(path) => path.display().fmt(f),
+            Self::Unix(path) => match abstract_name(path) {
+                Some(name) => write!(f, "@{}", name.display()),
+                None => path.display().fmt(f),
+            },
             Self::Fd(number) => write!(f, "fd:{number}"),
         }
     }
@@ -76,17 +87,22 @@ impl fmt::Display for Address {
 impl FromStr for Address {
     type Err = Error;
 
-    /// Reads `127.0.0.1:80`, `[::1]:80`, `host:80`, `80`, `*:80`, `/run/a.sock`, `fd:3`, and
-    /// `udp:` before an address with a host.
+    /// Reads `127.0.0.1:80`, `[::1]:80`, `[fe80::1%eth0]:80`, `host:80`, `80`, `*:80`,
+    /// `/run/a.sock`, `@name`, `fd:3`, and `udp:` before an address with a host.
     ///
-    /// A text with a slash is a path. A host name is resolved, which may block.
+    /// A text with a slash is a path, and one that begins with `@` or a NUL byte a Unix name
+    /// without a file. A host name is resolved, which may block.
     fn from_str(text: &str) -> Result<Self> {
         let refuse = |why: &str| Error::Address {
             address: text.to_owned(),
             source: io::Error::new(io::ErrorKind::InvalidInput, why),
         };
-        if text.contains('\0') {
+        let name = text.strip_prefix(['@', '\0']);
+        if name.unwrap_or(text).contains('\0') {
             return Err(refuse("it holds a NUL byte"));
+        }
+        if let Some(name) = name {
+            return Ok(Self::Unix(format!("\0{name}").into()));
         }
         if text.contains('/') {
             return Ok(Self::Unix(text.into()));
@@ -110,10 +126,14 @@ impl FromStr for Address {
         if host.is_empty() {
             return Err(refuse("no host before the port"));
         }
-        if port.parse::<u16>().is_err() {
+        let Ok(number) = port.parse() else {
             return Err(refuse("the port is no number from 0 to 65535"));
+        };
+        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+        match bare.and_then(|host| read_host(host, number)) {
+            Some(address) => Ok(Self::Tcp(address)),
+            None => resolve(text, text),
         }
-        resolve(text, text)
     }
 }
 
@@ -212,6 +232,9 @@ mod tests {
         assert_eq!(read("*:80"), Address::Port(80));
         assert_eq!(read("/run/a.sock"), Address::Unix("/run/a.sock".into()));
         assert_eq!(read("./a.sock"), Address::Unix("./a.sock".into()));
+        assert_eq!(read("@a"), Address::Unix("\0a".into()));
+        assert_eq!(read("\0a/b"), Address::Unix("\0a/b".into()));
+        assert_eq!(read("[fe80::1%lo]:80"), read("[fe80::1%1]:80"));
         assert_eq!(read("fd:3"), Address::Fd(3));
         assert_eq!(read("localhost:0").port(), Some(0));
     }
@@ -226,6 +249,7 @@ mod tests {
             ("host:", "no number"),
             ("host:99999", "no number"),
             ("a\0/b", "NUL"),
+            ("@a\0", "NUL"),
             ("fd:x", "after `fd:`"),
             ("udp:80", "after `udp:`"),
         ] {
@@ -235,8 +259,18 @@ mod tests {
     }
 
     #[test]
+    fn a_path_becomes_absolute_and_a_name_stays() {
+        let here = env::current_dir().unwrap();
+        let path = Address::Unix("./a/../s".into()).absolute().unwrap();
+        assert_eq!(path, Address::Unix(here.join("a/../s")));
+        assert_eq!(read("@s").absolute().unwrap(), read("@s"));
+    }
+
+    #[test]
     fn display_reads_back() {
-        for text in ["127.0.0.1:80", "[::1]:80", "*:80", "/run/a.sock", "fd:3", "udp:[::1]:80"] {
+        for text in
+            ["127.0.0.1:80", "[::1]:80", "*:80", "/run/a.sock", "@a", "fd:3", "udp:[::1]:80"]
+        {
             assert_eq!(read(text).to_string(), text);
         }
     }

@@ -1,11 +1,12 @@
 //! A connection that is counted while the user has it.
 
 use std::{
+    ffi::OsStr,
     io::{self, Read, Write},
     net::{Shutdown, TcpStream},
     os::{
         fd::{AsFd, BorrowedFd, OwnedFd},
-        unix::net::UnixStream,
+        unix::{ffi::OsStrExt, net::UnixStream},
     },
     path::PathBuf,
     sync::{Arc, OnceLock, Weak},
@@ -172,8 +173,15 @@ fn look_up(found: io::Result<SockAddr>) -> Address {
 pub(crate) fn address(found: &SockAddr) -> Address {
     match found.as_socket() {
         Some(socket) => Address::Tcp(socket),
-        None => Address::Unix(found.as_pathname().map(Into::into).unwrap_or_default()),
+        None => Address::Unix(unix_path(found)),
     }
+}
+
+fn unix_path(found: &SockAddr) -> PathBuf {
+    if let Some(name) = found.as_abstract_namespace() {
+        return OsStr::from_bytes(&[b"\0", name].concat()).into();
+    }
+    found.as_pathname().map(Into::into).unwrap_or_default()
 }
 
 impl Read for &Connection {

@@ -2,7 +2,6 @@
 
 use std::{
     io,
-    net::IpAddr,
     os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 
 use mio::{Interest, Registry, Token, event::Source, unix::SourceFd};
 use nix::{errno::Errno, poll::PollFlags};
+use serde_json::Value;
 use socket2::SockRef;
 
 use crate::{
@@ -18,8 +18,9 @@ use crate::{
     endpoint::State,
     gate::Gate,
     latch::{Latch, Reason, Signal, wait},
+    own,
     roster::Roster,
-    wire::{Query, SocketFile, Sockname, backlog, bind},
+    wire::{Query, SocketFile, Sockname, backlog, read_host},
     worker::Core,
 };
 
@@ -38,6 +39,8 @@ pub struct Listener {
     tie: Tie,
     pub(crate) gate: Arc<Gate>,
     local: Address,
+    /// What the first worker had for all.
+    data: Value,
     unix: bool,
     /// Connections come over the channel.
     handed: bool,
@@ -112,7 +115,7 @@ impl Listener {
         query: &Query,
         options: &ListenOptions,
     ) -> io::Result<Self> {
-        let bound = bind(query)?;
+        let bound = own::open(query, options)?;
         Self::over(core, bound.socket, bound.file, options.max_connections)
     }
 
@@ -127,7 +130,8 @@ impl Listener {
         let unix = matches!(local, Address::Unix(_));
         let (tie, gate) = Tie::own(core, most)?;
         gate.install(socket);
-        Ok(Self { tie, gate, local, unix, handed: false, _file: file })
+        let data = Value::Null;
+        Ok(Self { tie, gate, local, data, unix, handed: false, _file: file })
     }
 
     /// The beginning of a listener that the master answered for.
@@ -135,12 +139,13 @@ impl Listener {
         core: &Arc<Core>,
         gate: Arc<Gate>,
         key: String,
+        data: Value,
         id: u64,
         asked: &Address,
     ) -> Self {
         let tie = Tie::Worker(Arc::clone(core), key, id);
         let unix = matches!(asked, Address::Unix(_));
-        Self { tie, gate, local: asked.clone(), unix, handed: true, _file: None }
+        Self { tie, gate, local: asked.clone(), data, unix, handed: true, _file: None }
     }
 
     /// A Node primary leaves the error of a port in use for the worker to find: it sends a
@@ -182,9 +187,9 @@ impl Listener {
         let port = sockname.as_ref().map(|name| name.port);
         self.unix |= port.is_none() && matches!(self.local, Address::Fd(_));
         if let Some(name) = sockname
-            && let Ok(ip) = name.address.parse::<IpAddr>()
+            && let Some(address) = read_host(&name.address, name.port)
         {
-            self.local = Address::Tcp((ip, name.port).into());
+            self.local = Address::Tcp(address);
         }
         (self, port)
     }
@@ -319,6 +324,12 @@ impl Listener {
     /// Where it listens: with the real port, where port 0 was asked for.
     pub fn local_addr(&self) -> &Address {
         &self.local
+    }
+
+    /// What the first worker that listens here gave as [`ListenOptions::data`]; `Null` if that
+    /// was nothing, and on a socket of this worker's own.
+    pub fn data(&self) -> &Value {
+        &self.data
     }
 
     /// Stops listening, for all threads that share this. Connections go on.

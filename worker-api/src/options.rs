@@ -2,13 +2,15 @@
 
 use std::io;
 
+use serde_json::Value;
+
 use crate::{
     Address, Error, Result,
     roster::query,
-    wire::{Family, IPV6_ONLY, Query, REUSE_ADDRESS},
+    wire::{Family, IPV6_ONLY, Query, REUSE_ADDRESS, host_text},
 };
 
-/// How a worker listens, beyond the address. All workers share one socket for each address,
+/// How to listen, beyond the address. All workers share one socket for each address,
 /// so the first one's `backlog`, `ipv6_only` and file mode count, as in Node.
 #[must_use]
 #[derive(Clone, Debug, Default)]
@@ -16,10 +18,12 @@ pub struct ListenOptions {
     pub(crate) backlog: Option<u32>,
     pub(crate) ipv6_only: bool,
     pub(crate) exclusive: bool,
+    pub(crate) reuse_port: bool,
     pub(crate) reuse_address: bool,
     pub(crate) readable_all: bool,
     pub(crate) writable_all: bool,
     pub(crate) max_connections: Option<usize>,
+    pub(crate) data: Value,
 }
 
 impl ListenOptions {
@@ -43,6 +47,13 @@ impl ListenOptions {
     /// A socket of this worker's own, without the master. Default: shared.
     pub fn exclusive(mut self, on: bool) -> Self {
         self.exclusive = on;
+        self
+    }
+
+    /// A socket of this worker's own whose port others may have as well if they say the same,
+    /// each with its share of what comes in (`SO_REUSEPORT`). Default: one socket, shared.
+    pub fn reuse_port(mut self, on: bool) -> Self {
+        self.reuse_port = on;
         self
     }
 
@@ -72,14 +83,26 @@ impl ListenOptions {
         self
     }
 
+    /// Something for all workers with the same address: the first one's is what everybody
+    /// finds in [`Listener::data`](crate::Listener::data), say a key for TLS tickets. Up to
+    /// 64 KiB as JSON. Default: `Null`, which leaves it to the next.
+    pub fn data(mut self, value: impl Into<Value>) -> Self {
+        self.data = value.into();
+        self
+    }
+
+    /// Whether the master is not asked.
+    pub(crate) fn bypasses_master(&self) -> bool {
+        self.exclusive || self.reuse_port
+    }
+
     /// What to ask the master for TCP and Unix sockets.
     pub(crate) fn query(&self, address: &Address) -> Result<Query> {
         let mut query = match address {
             Address::Udp(_) => return Err(refuse(address, "a UDP address is for `bind`")),
             Address::Tcp(socket) => {
                 let family = if socket.is_ipv6() { Family::V6 } else { Family::V4 };
-                let ip = Some(socket.ip().to_string());
-                let mut query = query(ip, Some(socket.port().into()), family);
+                let mut query = query(Some(host_text(socket)), Some(socket.port().into()), family);
                 query.flags = Some(if self.ipv6_only { IPV6_ONLY } else { 0 });
                 query
             }
@@ -100,6 +123,7 @@ impl ListenOptions {
             }
         };
         query.backlog = Some(self.backlog.unwrap_or(0).into());
+        query.data = self.data.clone();
         Ok(query)
     }
 
@@ -108,7 +132,7 @@ impl ListenOptions {
         let mut query = match address {
             Address::Tcp(socket) | Address::Udp(socket) => {
                 let family = if socket.is_ipv6() { Family::Udp6 } else { Family::Udp4 };
-                query(Some(socket.ip().to_string()), Some(socket.port().into()), family)
+                query(Some(host_text(socket)), Some(socket.port().into()), family)
             }
             Address::Port(port) => {
                 query(Some("0.0.0.0".to_owned()), Some((*port).into()), Family::Udp4)

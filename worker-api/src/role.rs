@@ -163,9 +163,18 @@ fn listening_worker() -> Result<Option<Worker>> {
 ///
 /// As [`Worker::listen`]; [`Error::NotWorker`] in a master, where the workers listen.
 pub fn listen(address: impl ToAddress) -> Result<Listener> {
+    listen_with(address, &ListenOptions::new())
+}
+
+/// Listens with options.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub fn listen_with(address: impl ToAddress, options: &ListenOptions) -> Result<Listener> {
     match listening_worker()? {
-        Some(worker) => worker.listen(address),
-        None => listen_alone(address.to_address()?, &ListenOptions::new()),
+        Some(worker) => worker.listen_with(address, options),
+        None => listen_alone(address.to_address()?, options),
     }
 }
 
@@ -175,8 +184,17 @@ pub fn listen(address: impl ToAddress) -> Result<Listener> {
 ///
 /// As [`listen`].
 pub fn bind(address: impl ToAddress) -> Result<UdpSocket> {
+    bind_with(address, &ListenOptions::new())
+}
+
+/// Binds a UDP port with options.
+///
+/// # Errors
+///
+/// As [`listen`].
+pub fn bind_with(address: impl ToAddress, options: &ListenOptions) -> Result<UdpSocket> {
     match listening_worker()? {
-        Some(worker) => worker.bind(address),
-        None => bind_alone(address.to_address()?, &ListenOptions::new()),
+        Some(worker) => worker.bind_with(address, options),
+        None => bind_alone(address.to_address()?, options),
     }
 }

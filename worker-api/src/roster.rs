@@ -38,6 +38,8 @@ pub(crate) struct Answer {
     /// Present: accept yourself. Absent: connections are handed over.
     pub(crate) socket: Option<OwnedFd>,
     pub(crate) sockname: Option<Sockname>,
+    /// What the first worker on this address had for all.
+    pub(crate) data: Value,
 }
 
 /// A connection that the master has handed over and the user has not yet taken.
@@ -216,7 +218,7 @@ impl Roster {
                 let tuple = Some(tuple(&query));
                 let serving = Serving { id: seq, tuple, signal, offers: VecDeque::new(), gate };
                 self.serving.insert(key.clone(), serving);
-                Ok(Answer { key, socket, sockname: reply.sockname })
+                Ok(Answer { key, socket, sockname: reply.sockname, data: reply.data })
             }
         };
         self.answers.insert(seq, answer);

@@ -11,13 +11,8 @@ use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
 use socket2::SockRef;
 
 use crate::{
-    Address, Error, ListenOptions, Result,
-    gate::Gate,
-    latch::Reason,
-    listener::Tie,
-    source::fd_source,
-    wire::{Query, bind},
-    worker::Core,
+    Address, Error, ListenOptions, Result, gate::Gate, latch::Reason, listener::Tie, own,
+    source::fd_source, wire::Query, worker::Core,
 };
 
 /// A UDP socket that the workers share: each datagram goes to one of them. Dropping it closes
@@ -45,8 +40,12 @@ impl UdpSocket {
     }
 
     /// Binds without the master.
-    pub(crate) fn bind_own(core: Option<&Arc<Core>>, query: &Query) -> io::Result<Self> {
-        let bound = bind(query)?;
+    pub(crate) fn bind_own(
+        core: Option<&Arc<Core>>,
+        query: &Query,
+        options: &ListenOptions,
+    ) -> io::Result<Self> {
+        let bound = own::open(query, options)?;
         let (tie, gate) = Tie::own(core, None)?;
         Self::over(tie, gate, bound.socket)
     }
@@ -169,5 +168,5 @@ fd_source!(UdpSocket);
 /// Binds in a program that runs alone.
 pub(crate) fn bind_alone(address: Address, options: &ListenOptions) -> Result<UdpSocket> {
     let query = options.datagram_query(&address)?;
-    UdpSocket::bind_own(None, &query).map_err(|source| Error::Listen { address, source })
+    UdpSocket::bind_own(None, &query, options).map_err(|source| Error::Listen { address, source })
 }

@@ -6,6 +6,7 @@ use std::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
     },
+    path::Path,
     sync::{
         Arc, Condvar, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -24,7 +25,7 @@ use crate::{
     listener::Tie,
     roster::{Answer, Census, Roster},
     source::fd_source,
-    wire::{Act, Query, encode, pack},
+    wire::{Act, Family, Query, encode, open_up, pack},
 };
 
 /// This process as a worker: its channel to the master, and what it got from there.
@@ -168,7 +169,7 @@ impl Worker {
     ) -> Result<Listener> {
         let address = address.to_address()?.absolute()?;
         let query = options.query(&address)?;
-        let outcome = if options.exclusive {
+        let outcome = if options.bypasses_master() {
             Listener::bind_own(Some(&self.core), &query, options)
         } else {
             self.listen_shared(query, &address, options)
@@ -186,10 +187,11 @@ impl Worker {
         let latch = Latch::new(Some(self.core.endpoint.socket()), &signal)?;
         let gate = Arc::new(Gate::new(latch, options.max_connections));
         let Asked { id, query, answer } = self.core.ask(query, signal, &gate)?;
-        let sockname = answer.sockname;
-        let listener = Listener::shared(&self.core, Arc::clone(&gate), answer.key, id, address);
-        let (listener, port) = match answer.socket {
+        let Answer { key, socket, sockname, data } = answer;
+        let listener = Listener::shared(&self.core, Arc::clone(&gate), key, data, id, address);
+        let (listener, port) = match socket {
             Some(socket) => {
+                open_up_if_forgotten(&query);
                 listener.check_port(&socket, &query)?;
                 listener.start(socket, &query)?
             }
@@ -217,8 +219,8 @@ impl Worker {
     pub fn bind_with(&self, address: impl ToAddress, options: &ListenOptions) -> Result<UdpSocket> {
         let address = address.to_address()?;
         let query = options.datagram_query(&address)?;
-        let outcome = if options.exclusive {
-            UdpSocket::bind_own(Some(&self.core), &query)
+        let outcome = if options.bypasses_master() {
+            UdpSocket::bind_own(Some(&self.core), &query, options)
         } else {
             self.bind_shared(query)
         };
@@ -378,6 +380,14 @@ impl Worker {
             }
             drop(signal);
         })
+    }
+}
+
+/// A Node primary that shares its socket gives nobody more rights to its file.
+fn open_up_if_forgotten(query: &Query) {
+    let (Family::Path, Some(path)) = (query.family, &query.address) else { return };
+    if let Err(error) = open_up(Path::new(path), query) {
+        log::debug!("cannot change who may use {path}: {error}"); // then it is not ours to do
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 use nix::errno::Errno;
 use worker_api::{
     Address,
-    wire::{Family, Query},
+    wire::{Family, Query, read_host, socket_path},
 };
 
 /// The longest data, as JSON, that is kept for a socket's workers.
@@ -37,13 +37,13 @@ pub(super) fn check_data(query: &Query) -> io::Result<()> {
 fn address(query: &Query) -> Option<Address> {
     let text = query.address.as_deref();
     let port = || u16::try_from(query.port.unwrap_or(0)).ok();
-    let socket = |absent: IpAddr| {
-        let ip = text.map_or(Ok(absent), str::parse).ok()?;
-        Some(SocketAddr::new(ip, port()?))
+    let socket = |absent: IpAddr| match text {
+        Some(text) => read_host(text, port()?),
+        None => Some(SocketAddr::new(absent, port()?)),
     };
     match query.family {
         Family::Fd => None,
-        Family::Path => text.map(|path| Address::Unix(path.into())),
+        Family::Path => text.map(|path| Address::Unix(socket_path(path).into())),
         Family::Udp4 => socket(Ipv4Addr::UNSPECIFIED.into()).map(Address::Udp),
         Family::Udp6 => socket(Ipv6Addr::UNSPECIFIED.into()).map(Address::Udp),
         Family::V4 | Family::V6 if text.is_none() => port().map(Address::Port),
@@ -78,6 +78,7 @@ mod tests {
             (json!("::1"), json!(80), json!(6), Address::Tcp((Ipv6Addr::LOCALHOST, 80).into())),
             (json!(null), json!(80), json!(4), Address::Port(80)),
             (json!("/a/b"), json!(-1), json!(-1), Address::Unix("/a/b".into())),
+            (json!("/a/\0b"), json!(-1), json!(-1), Address::Unix("\0b".into())),
             (json!("0.0.0.0"), json!(53), json!("udp4"), Address::Udp(([0; 4], 53).into())),
             (json!(null), json!(53), json!("udp4"), Address::Udp(([0; 4], 53).into())),
             (json!(null), json!(null), json!("udp6"), Address::Udp(([0; 16], 0).into())),

@@ -12,7 +12,7 @@ use serde_json::Value;
 use socket2::SockRef;
 use worker_api::{
     Address, Handle,
-    wire::{Bound, Query, SocketFile, Sockname, backlog, bind},
+    wire::{Bound, Query, SocketFile, Sockname, backlog, bind, host_text, socket_path},
 };
 
 use super::desk::Desk;
@@ -51,7 +51,7 @@ impl Socket {
         let local = match SockRef::from(&socket).local_addr()?.as_socket() {
             Some(local) if query.family.is_udp() => Address::Udp(local),
             Some(local) => Address::Tcp(local),
-            None => Address::Unix(query.address.clone().unwrap_or_default().into()),
+            None => Address::Unix(socket_path(query.address.as_deref().unwrap_or_default()).into()),
         };
         log::debug!("opened {local} for {key}");
         Ok(Self {
@@ -69,9 +69,9 @@ impl Socket {
 
     /// Where it is, for workers that get connections handed over.
     pub(super) fn sockname(&self) -> Option<Sockname> {
-        let ip = self.local.ip()?;
-        let family = if ip.is_ipv6() { "IPv6" } else { "IPv4" };
-        Some(Sockname { address: ip.to_string(), family: family.into(), port: self.local.port()? })
+        let (Address::Tcp(local) | Address::Udp(local)) = &self.local else { return None };
+        let family = if local.is_ipv6() { "IPv6" } else { "IPv4" };
+        Some(Sockname { address: host_text(local), family: family.into(), port: local.port() })
     }
 
     /// A worker lets go of it.

@@ -18,6 +18,17 @@ pub(crate) fn forget_variable(name: &str) {
     unsafe { env::remove_var(name) }
 }
 
+/// A descriptor of our own for what has this number in this process.
+pub(crate) fn copy(number: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: F_DUPFD_CLOEXEC touches no memory; a number that is not open gives EBADF.
+    let copy = unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) };
+    if copy < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it is open, new, and nobody else's.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy) })
+}
+
 /// Takes over the descriptor with this number and makes it close-on-exec.
 ///
 /// Callers do so once for one number, the one that the environment names.

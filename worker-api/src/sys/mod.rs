@@ -9,7 +9,7 @@ mod rights;
 
 pub use door::{accept, pass_on};
 pub(crate) use door::{add_exclusive, remove};
-pub(crate) use inherited::{claim, forget_variable};
+pub(crate) use inherited::{claim, copy, forget_variable};
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::watch;
 pub(crate) use rights::{receive, transmit};

@@ -16,13 +16,17 @@ use std::{
 use nix::libc::{EADDRINUSE, EADDRNOTAVAIL, EAFNOSUPPORT, EINVAL, ENAMETOOLONG};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-use super::cluster::{Family, IPV6_ONLY, Query, REUSE_ADDRESS};
+use super::{
+    cluster::{Family, IPV6_ONLY, Query, REUSE_ADDRESS},
+    host::read_host,
+};
 
 /// Node's backlog where none is asked for.
 const BACKLOG: i32 = 511;
 
-/// `sun_path` holds 108 bytes, the last of them a NUL.
+/// `sun_path` holds 108 bytes, of a path the last of them a NUL.
 const LONGEST_PATH: usize = 107;
+const LONGEST_NAME: usize = 108;
 
 /// A bound socket, non-blocking and, but for UDP, listening.
 #[derive(Debug)]
@@ -71,11 +75,20 @@ impl Drop for SocketFile {
 /// What the system says, always with an errno; `EINVAL` for what is no address here,
 /// `ENAMETOOLONG` for a path that no Unix socket can have.
 pub fn bind(query: &Query) -> io::Result<Bound> {
+    open(query, false)
+}
+
+/// As [`bind`]; others who say the same may have the port as well (`SO_REUSEPORT`).
+pub(crate) fn bind_beside_others(query: &Query) -> io::Result<Bound> {
+    open(query, true)
+}
+
+fn open(query: &Query, reuse_port: bool) -> io::Result<Bound> {
     match query.family {
         Family::Fd => Err(errno(EINVAL)),
         Family::Path => bind_path(query),
-        Family::Udp4 | Family::Udp6 => bind_udp(query),
-        Family::V4 | Family::V6 => bind_tcp(query),
+        Family::Udp4 | Family::Udp6 => bind_udp(query, reuse_port),
+        Family::V4 | Family::V6 => bind_tcp(query, reuse_port),
     }
 }
 
@@ -97,18 +110,18 @@ fn has(query: &Query, flag: i64) -> bool {
 
 fn socket_address(query: &Query, absent: IpAddr) -> io::Result<SocketAddr> {
     let port = query.port.unwrap_or(0).try_into().map_err(|_| errno(EINVAL))?;
-    let ip = match query.address.as_deref() {
-        Some(text) => text.parse().map_err(|_| errno(EINVAL))?,
-        None => absent,
-    };
-    Ok(SocketAddr::new(ip, port))
+    match query.address.as_deref() {
+        Some(text) => read_host(text, port).ok_or_else(|| errno(EINVAL)),
+        None => Ok(SocketAddr::new(absent, port)),
+    }
 }
 
-fn bind_tcp(query: &Query) -> io::Result<Bound> {
+fn bind_tcp(query: &Query, reuse_port: bool) -> io::Result<Bound> {
     let both = socket_address(query, Ipv6Addr::UNSPECIFIED.into())?;
     let listen = |address| -> io::Result<Bound> {
-        let socket = open(address, Type::STREAM)?;
+        let socket = socket(address, Type::STREAM)?;
         socket.set_reuse_address(true)?;
+        socket.set_reuse_port(reuse_port)?;
         bind_ip(&socket, address, has(query, IPV6_ONLY))?;
         socket.listen(backlog(query))?;
         Ok(Bound { socket: socket.into(), file: None })
@@ -124,7 +137,7 @@ fn bind_tcp(query: &Query) -> io::Result<Bound> {
     }
 }
 
-fn bind_udp(query: &Query) -> io::Result<Bound> {
+fn bind_udp(query: &Query, reuse_port: bool) -> io::Result<Bound> {
     let absent: IpAddr = match query.family {
         Family::Udp6 => Ipv6Addr::UNSPECIFIED.into(),
         _ => Ipv4Addr::UNSPECIFIED.into(),
@@ -133,13 +146,14 @@ fn bind_udp(query: &Query) -> io::Result<Bound> {
     if address.is_ipv6() != (query.family == Family::Udp6) {
         return Err(errno(EINVAL));
     }
-    let socket = open(address, Type::DGRAM)?;
+    let socket = socket(address, Type::DGRAM)?;
     socket.set_reuse_address(has(query, REUSE_ADDRESS))?;
+    socket.set_reuse_port(reuse_port)?;
     bind_ip(&socket, address, has(query, IPV6_ONLY))?;
     Ok(Bound { socket: socket.into(), file: None })
 }
 
-fn open(address: SocketAddr, kind: Type) -> io::Result<Socket> {
+fn socket(address: SocketAddr, kind: Type) -> io::Result<Socket> {
     Socket::new(Domain::for_address(address), kind.nonblocking().cloexec(), None)
 }
 
@@ -151,7 +165,10 @@ fn bind_ip(socket: &Socket, address: SocketAddr, v6_only: bool) -> io::Result<()
 }
 
 fn bind_path(query: &Query) -> io::Result<Bound> {
-    let path = Path::new(query.address.as_deref().unwrap_or_default());
+    let path = socket_path(query.address.as_deref().unwrap_or_default());
+    if is_abstract(path) {
+        return bind_name(path, query);
+    }
     let path = shortest(path);
     if path.as_os_str().as_bytes().contains(&0) || path.as_os_str().is_empty() {
         return Err(errno(EINVAL));
@@ -160,7 +177,7 @@ fn bind_path(query: &Query) -> io::Result<Bound> {
         return Err(errno(ENAMETOOLONG));
     }
     let address = SockAddr::unix(&path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let socket = unix_socket()?;
     let bound = match socket.bind(&address) {
         Err(error) if error.raw_os_error() == Some(EADDRINUSE) && is_stale(&path, &address) => {
             fs::remove_file(&path)?;
@@ -173,6 +190,41 @@ fn bind_path(query: &Query) -> io::Result<Bound> {
     open_up(&path, query)?;
     socket.listen(backlog(query))?;
     Ok(Bound { socket: socket.into(), file: Some(file) })
+}
+
+fn unix_socket() -> io::Result<Socket> {
+    Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)
+}
+
+/// Linux's names without a file, which begin with a NUL byte.
+fn is_abstract(path: &Path) -> bool {
+    path.as_os_str().as_bytes().starts_with(b"\0")
+}
+
+fn bind_name(name: &Path, query: &Query) -> io::Result<Bound> {
+    let bytes = name.as_os_str().as_bytes();
+    let has_mode = query.readable_all == Some(true) || query.writable_all == Some(true);
+    if bytes.len() < 2 || bytes[1..].contains(&0) || has_mode {
+        return Err(errno(EINVAL));
+    }
+    if bytes.len() > LONGEST_NAME {
+        return Err(errno(ENAMETOOLONG));
+    }
+    let socket = unix_socket()?;
+    socket.bind(&SockAddr::unix(name)?)?;
+    socket.listen(backlog(query))?;
+    Ok(Bound { socket: socket.into(), file: None })
+}
+
+/// The path that a query's address means. A Node worker puts its working directory before a
+/// name without a file, as it does with relative paths.
+pub fn socket_path(address: &str) -> &Path {
+    match address.split_once('\0') {
+        Some((directory, name)) if directory.ends_with('/') => {
+            Path::new(&address[address.len() - name.len() - 1..])
+        }
+        _ => Path::new(address),
+    }
 }
 
 /// The path, or its form from the working directory if that is shorter: `sun_path` is short.
@@ -193,7 +245,8 @@ fn is_stale(path: &Path, address: &SockAddr) -> bool {
             .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-fn open_up(path: &Path, query: &Query) -> io::Result<()> {
+/// Gives everybody the rights to a socket's file that the query wants.
+pub(crate) fn open_up(path: &Path, query: &Query) -> io::Result<()> {
     let mut more = 0;
     if query.readable_all == Some(true) {
         more |= 0o444;
@@ -252,7 +305,7 @@ mod tests {
         assert_eq!(code(&query(None, -1, Family::V4)), Some(EINVAL));
         assert_eq!(code(&query(None, 65536, Family::V4)), Some(EINVAL));
         assert_eq!(code(&query(Some(""), -1, Family::Path)), Some(EINVAL));
-        assert_eq!(code(&query(Some("/tmp/\0x"), -1, Family::Path)), Some(EINVAL));
+        assert_eq!(code(&query(Some("/tmp/x\0y"), -1, Family::Path)), Some(EINVAL));
         assert_eq!(code(&query(Some(&"/x".repeat(60)), -1, Family::Path)), Some(ENAMETOOLONG));
         assert_eq!(code(&query(Some("::1"), 0, Family::Udp4)), Some(EINVAL));
         assert_eq!(code(&query(None, 0, Family::Fd)), Some(EINVAL));
@@ -275,6 +328,23 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(bound);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_name_without_a_file() {
+        let name = format!("\0cluster {}", std::process::id());
+        let bound = bind(&query(Some(&name), -1, Family::Path)).unwrap();
+        assert!(bound.file.is_none());
+        let from_node = format!("/some/where/{name}");
+        assert_eq!(code(&query(Some(&from_node), -1, Family::Path)), Some(EADDRINUSE));
+        drop(bound);
+        let longest = |length| format!("{name:x<length$}");
+        bind(&query(Some(&longest(108)), -1, Family::Path)).unwrap();
+        assert_eq!(code(&query(Some(&longest(109)), -1, Family::Path)), Some(ENAMETOOLONG));
+        let writable = Query { writable_all: Some(true), ..query(Some(&name), -1, Family::Path) };
+        for nonsense in [writable, query(Some("\0"), -1, Family::Path)] {
+            assert_eq!(code(&nonsense), Some(EINVAL));
+        }
     }
 
     #[test]

@@ -109,6 +109,11 @@ fn lenient<'de, D: Deserializer<'de>>(input: D) -> Result<Option<i64>, D::Error>
     Ok(Value::deserialize(input)?.as_i64())
 }
 
+/// A name, or nothing: a Node primary that cannot name its socket says `{}`.
+fn sockname_if_any<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Sockname>, D::Error> {
+    Ok(Sockname::deserialize(Value::deserialize(input)?).ok())
+}
+
 /// How the address of a [`Query`] is meant (`addressType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Family {
@@ -191,7 +196,7 @@ pub struct Reply {
     #[serde(default)]
     pub data: Value,
     /// To a [`Query`]: where the master listens, with handed-over connections over TCP.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "sockname_if_any")]
     pub sockname: Option<Sockname>,
     /// To a connection: whether the worker took it.
     #[serde(default)]
@@ -399,6 +404,21 @@ mod tests {
         };
         assert_eq!((query.backlog, query.flags), (None, None));
         assert_eq!(query.key(), "null:0:4:undefined:0");
+    }
+
+    #[test]
+    fn a_socket_without_a_name_costs_nothing() {
+        for name in ["{}", "null", r#"{"address":"::"}"#, "7"] {
+            let line = format!(
+                r#"{{"cmd":"NODE_CLUSTER","errno":null,"key":"k","ack":1,"sockname":{name},"seq":0}}"#
+            );
+            let Packet::Cluster(Cluster { act: Act::Reply(reply), .. }) =
+                Packet::decode(line.as_bytes()).unwrap()
+            else {
+                panic!("no answer");
+            };
+            assert_eq!((reply.key.as_deref(), reply.sockname), (Some("k"), None));
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 mod bind;
 mod cluster;
 mod frame;
+mod host;
 mod link;
 mod outbox;
 mod packet;
@@ -17,9 +18,11 @@ pub use crate::{
     options::query_for,
     sys::{accept, pass_on},
 };
-pub use bind::{Bound, SocketFile, backlog, bind};
+pub use bind::{Bound, SocketFile, backlog, bind, socket_path};
+pub(crate) use bind::{bind_beside_others, open_up};
 pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, Sockname};
 pub use frame::{Frames, TooLong};
+pub use host::{host_text, read_host};
 pub use link::{Attachment, FULL, Fill, HIGH_WATER, LONGEST_LINE, Link, Received};
 pub use outbox::{Outbox, Refusal, Rider};
 pub use packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with};

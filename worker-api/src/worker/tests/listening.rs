@@ -77,6 +77,49 @@ fn options_are_asked_for() {
     });
     let rest = r#""address":"127.0.0.1","port":9,"addressType":"udp4","fd":-1,"flags":4"#;
     assert_eq!(line, expected(rest, 3));
+    let line = asked(&worker, &mut master, |worker| {
+        drop(worker.listen("[fe80::1%lo]:9").unwrap_err());
+    });
+    let rest = r#""address":"fe80::1%lo","port":9,"addressType":6,"flags":0,"backlog":0"#;
+    assert_eq!(line, expected(rest, 4));
+    let line = asked(&worker, &mut master, |worker| drop(worker.listen("@a").unwrap_err()));
+    let rest = r#""address":"\u0000a","port":-1,"addressType":-1,"backlog":0"#;
+    assert_eq!(line, expected(rest, 5));
+}
+
+#[test]
+fn data_goes_to_all_and_the_first_ones_comes_back() {
+    let (worker, mut master) = pair();
+    let task = start(move || {
+        let options = ListenOptions::new().data("ours");
+        worker.listen_with("127.0.0.1:0", &options).unwrap().data().clone()
+    });
+    let query = master.message();
+    assert_eq!(query["data"], "ours");
+    master.send(&format!(
+        r#"{{"cmd":"NODE_CLUSTER","errno":null,"key":"k","ack":{},"data":"theirs","seq":0}}"#,
+        query["seq"]
+    ));
+    assert_eq!(task.end(), "theirs");
+}
+
+#[test]
+fn a_shared_socket_s_file_is_opened_up_where_the_master_forgets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("s");
+    let socket = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    let (worker, mut master) = pair();
+    let task = {
+        let path = path.clone();
+        start(move || {
+            let options = ListenOptions::new().readable_all(true).writable_all(true);
+            drop(worker.listen_with(&path, &options).unwrap());
+        })
+    };
+    master.share("k", &socket);
+    task.end();
+    let mode = std::os::unix::fs::PermissionsExt::mode(&path.metadata().unwrap().permissions());
+    assert_eq!(mode & 0o666, 0o666);
 }
 
 #[test]

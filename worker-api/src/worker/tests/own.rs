@@ -1,6 +1,9 @@
 //! Sockets of the worker's own, sockets without a master, and UDP.
 
-use std::net::UdpSocket as Plain;
+use std::{
+    net::UdpSocket as Plain,
+    os::{fd::AsRawFd, linux::net::SocketAddrExt},
+};
 
 use super::*;
 use crate::{listener::listen_alone, udp::bind_alone};
@@ -63,6 +66,93 @@ fn a_unix_socket_of_ones_own_takes_its_file_with_it() {
     assert_eq!(text, "hello");
     drop(listener);
     assert!(!path.exists());
+}
+
+#[test]
+fn a_port_may_be_reused_on_both_sides() {
+    let (worker, mut master) = pair();
+    let options = ListenOptions::new().reuse_port(true);
+    let listeners = [
+        worker.listen_with(&HERE, &options).unwrap(),
+        worker.listen_with(&HERE, &options).unwrap(), // another port: nothing is shared
+    ];
+    let address = socket_address(listeners[0].local_addr());
+    assert_ne!(address, socket_address(listeners[1].local_addr()));
+    let second = listen_alone(Address::Tcp(address), &options).unwrap();
+    assert_eq!(*second.local_addr(), Address::Tcp(address));
+    let only_one = listen_alone(Address::Tcp(address), &ListenOptions::new());
+    assert_eq!(only_one.unwrap_err().kind(), io::ErrorKind::AddrInUse);
+    let socket = worker.bind_with(&HERE, &options).unwrap();
+    bind_alone(Address::Udp(socket.local_addr()), &options).unwrap();
+    assert!(bind_alone(Address::Udp(socket.local_addr()), &ListenOptions::new()).is_err());
+    master.expect_silence();
+}
+
+#[test]
+fn a_descriptor_of_ones_own_by_its_number() {
+    let (worker, mut master) = pair();
+    let (socket, address) = tcp();
+    let number = Address::Fd(socket.as_raw_fd());
+    let exclusive = ListenOptions::new().exclusive(true);
+    for listener in [
+        worker.listen_with(&number, &exclusive).unwrap(),
+        listen_alone(number.clone(), &ListenOptions::new()).unwrap(),
+    ] {
+        assert_eq!(*listener.local_addr(), Address::Tcp(address));
+        let client = client(address);
+        greet(accept(&listener));
+        assert_eq!(read_all(client), "hello");
+    }
+    let udp = Plain::bind("127.0.0.1:0").unwrap();
+    let of_udp = Address::Fd(udp.as_raw_fd());
+    let bound = bind_alone(of_udp.clone(), &ListenOptions::new()).unwrap();
+    assert_eq!(bound.local_addr(), udp.local_addr().unwrap());
+    for (refused, errno) in [
+        (listen_alone(of_udp, &ListenOptions::new()).err(), nix::libc::EINVAL),
+        (bind_alone(number, &ListenOptions::new()).err(), nix::libc::EINVAL),
+        (listen_alone(Address::Fd(99_999), &ListenOptions::new()).err(), nix::libc::EBADF),
+    ] {
+        let error = io::Error::from(refused.expect("a refusal"));
+        let cause = error.get_ref().and_then(std::error::Error::source).unwrap().to_string();
+        assert!(cause.contains(&format!("os error {errno}")), "{cause}");
+    }
+    master.expect_silence();
+}
+
+#[test]
+fn a_name_without_a_file() {
+    let name = format!("@worker-api {}", std::process::id());
+    let address: Address = name.parse().unwrap();
+    let listener = listen_alone(address.clone(), &ListenOptions::new()).unwrap();
+    assert_eq!(*listener.local_addr(), address);
+    assert_eq!(listener.local_addr().to_string(), name);
+    let path = std::os::unix::net::SocketAddr::from_abstract_name(&name[1..]).unwrap();
+    let mut client = UnixStream::connect_addr(&path).unwrap();
+    let connection = accept(&listener);
+    assert_eq!(*connection.local_addr(), address);
+    greet(connection);
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hello");
+}
+
+/// On a machine that has a link-local address.
+#[test]
+fn a_link_local_address_keeps_its_zone() {
+    let interfaces = std::fs::read_to_string("/proc/net/if_inet6").unwrap_or_default();
+    let local = interfaces.lines().find_map(|line| {
+        let (ip, rest) = line.split_once(' ')?;
+        let ip = std::net::Ipv6Addr::from(u128::from_str_radix(ip, 16).ok()?);
+        ip.is_unicast_link_local().then(|| (ip, rest.split_whitespace().last().unwrap()))
+    });
+    let Some((ip, zone)) = local else {
+        return eprintln!("SKIPPED a_link_local_address_keeps_its_zone: there is none");
+    };
+    let address = format!("[{ip}%{zone}]:0").parse().unwrap();
+    let listener = listen_alone(address, &ListenOptions::new()).unwrap();
+    let client = client(socket_address(listener.local_addr()));
+    greet(accept(&listener));
+    assert_eq!(read_all(client), "hello");
 }
 
 #[test]
