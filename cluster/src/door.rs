@@ -10,7 +10,8 @@ use nix::poll::{PollFd, PollFlags};
 use worker_api::become_master;
 
 use crate::{
-    Error, Event, ForkOptions, Master, Result, Settings, Supervisor, WorkerRef, process::poll_until,
+    Error, Event, ForkOptions, Master, Result, Settings, Supervisor, WorkerRef,
+    process::poll_until, quota,
 };
 
 static MASTER: Mutex<Option<Master>> = Mutex::new(None);
@@ -157,7 +158,9 @@ pub fn run() -> Result<()> {
     Supervisor::over(master).run()
 }
 
-/// How many workers this machine has CPUs for: affinity, cpuset and quota counted; at least 1.
+/// How many workers this machine has CPUs for: affinity, cpuset and the quota of control groups
+/// counted, in whole CPUs; at least 1.
 pub fn available_parallelism() -> usize {
-    std::thread::available_parallelism().map_or(1, Into::into)
+    let cpus = std::thread::available_parallelism().map_or(1, Into::into);
+    quota::cpus().map_or(cpus, |quota| quota.min(cpus))
 }

@@ -55,6 +55,7 @@ mod signal;
 mod sys;
 
 mod alarm;
+mod cpus;
 mod event;
 mod listeners;
 mod mailbox;
@@ -63,6 +64,7 @@ mod orphans;
 mod outlet;
 mod place;
 mod process;
+mod quota;
 mod schedule;
 mod settings;
 mod worker_ref;

@@ -116,21 +116,28 @@ impl Master {
     /// As [`fork`](Self::fork).
     pub fn fork_with(&mut self, options: &ForkOptions) -> Result<WorkerRef> {
         let id = self.last_id + 1;
-        let (mut command, program) = self.settings.command(options)?;
+        let slot = options.wanted_slot().unwrap_or_else(|| self.free_slot());
+        let (mut command, program) = self.settings.command(options, slot)?;
         command.env("NODE_UNIQUE_ID", id.to_string());
         let started = command.start().map_err(|error| match error {
             Error::Spawn { program, source } => Error::Fork { program, source },
             other => other,
         })?;
         self.last_id = id;
-        let worker = self.admit(id, started).map_err(|source| Error::Fork { program, source })?;
+        let worker =
+            self.admit(id, slot, started).map_err(|source| Error::Fork { program, source })?;
         log::info!("{worker} (pid {}) started", worker.pid());
         self.report(Event::Fork { worker: worker.clone() });
         self.ring(); // somebody else's loop may be waiting for us
         Ok(worker)
     }
 
-    fn admit(&mut self, id: u32, started: Started) -> io::Result<WorkerRef> {
+    fn free_slot(&self) -> usize {
+        let taken: BTreeSet<usize> = self.workers.values().map(|member| member.slot).collect();
+        (0..).zip(&taken).find(|(slot, taken)| slot != *taken).map_or(taken.len(), |(slot, _)| slot)
+    }
+
+    fn admit(&mut self, id: u32, slot: usize, started: Started) -> io::Result<WorkerRef> {
         let channel = started.ipc.ok_or(io::ErrorKind::NotConnected)?;
         let link = Link::new(channel, LONGEST_LINE)?;
         let mailbox = self.mailbox.clone();
@@ -140,7 +147,7 @@ impl Master {
             worker.kill(Signal::KILL)?; // nobody would hear of it
             return Err(error);
         }
-        self.workers.insert(id, Member::new(worker.clone()));
+        self.workers.insert(id, Member::new(worker.clone(), slot));
         Ok(worker)
     }
 

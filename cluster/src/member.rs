@@ -8,6 +8,8 @@ use crate::{State, WorkerRef};
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) worker: WorkerRef,
+    /// Its place among the workers, from 0 on; two have the same while one replaces the other.
+    pub(crate) slot: usize,
     /// Connections on their way to it: the number of the message, and the socket's.
     pub(crate) offers: HashMap<u64, usize>,
     /// It was told to leave, once.
@@ -15,8 +17,8 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(worker: WorkerRef) -> Self {
-        Self { worker, offers: HashMap::new(), is_leaving: false }
+    pub(crate) fn new(worker: WorkerRef, slot: usize) -> Self {
+        Self { worker, slot, offers: HashMap::new(), is_leaving: false }
     }
 
     /// Whether it, or another in its place, may be about to ask for a socket whose last worker

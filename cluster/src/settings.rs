@@ -9,13 +9,15 @@ use std::{
     sync::Arc,
 };
 
-use nix::unistd::{Group, User};
+use standing::Standing;
 use worker_api::{Address, Handle, ToAddress};
 
 use crate::{
     Error, Result,
     child_process::{Command, Stdio},
 };
+
+mod standing;
 
 /// The most sockets of one worker, unless said otherwise.
 const MOST_SOCKETS: usize = 256;
@@ -57,10 +59,7 @@ pub struct Settings {
     environment: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
     stdio: Option<Arc<[Stdio]>>,
-    user: Option<String>,
-    group: Option<String>,
-    uid: Option<u32>,
-    gid: Option<u32>,
+    standing: Standing,
     policy: Option<Policy>,
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
@@ -77,6 +76,7 @@ pub struct ForkOptions {
     args: Option<Vec<OsString>>,
     environment: Vec<(OsString, Option<OsString>)>,
     cwd: Option<PathBuf>,
+    slot: Option<usize>,
 }
 
 fn read(address: impl ToAddress) -> Result<Address, String> {
@@ -140,30 +140,6 @@ impl Settings {
             return self;
         }
         self.stdio([Stdio::Pipe, Stdio::Pipe, Stdio::Pipe, Stdio::Ipc])
-    }
-
-    /// The user that workers run as, by name. Needs the right to change it.
-    pub fn user(mut self, name: impl Into<String>) -> Self {
-        self.user = Some(name.into());
-        self
-    }
-
-    /// The group that workers run as, by name. Default: that of [`user`](Self::user).
-    pub fn group(mut self, name: impl Into<String>) -> Self {
-        self.group = Some(name.into());
-        self
-    }
-
-    /// The user that workers run as, by number; stronger than [`user`](Self::user).
-    pub fn uid(mut self, uid: u32) -> Self {
-        self.uid = Some(uid);
-        self
-    }
-
-    /// The group that workers run as, by number; stronger than [`group`](Self::group).
-    pub fn gid(mut self, gid: u32) -> Self {
-        self.gid = Some(gid);
-        self
     }
 
     /// How workers get their connections. Default: what `NODE_CLUSTER_SCHED_POLICY` says
@@ -231,10 +207,7 @@ impl Settings {
         take(&mut self.args, later.args);
         take(&mut self.cwd, later.cwd);
         take(&mut self.stdio, later.stdio);
-        take(&mut self.user, later.user);
-        take(&mut self.group, later.group);
-        take(&mut self.uid, later.uid);
-        take(&mut self.gid, later.gid);
+        self.standing.update(later.standing);
         take(&mut self.policy, later.policy);
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
@@ -248,7 +221,7 @@ impl Settings {
     /// Checks once what can be checked before any worker starts.
     pub(crate) fn check(&self) -> Result<()> {
         self.chosen_policy()?;
-        self.owner()?;
+        self.standing.check()?;
         self.addresses()?;
         if let Some(stdio) = &self.stdio {
             let channels = stdio.iter().filter(|one| matches!(one, Stdio::Ipc)).count();
@@ -286,33 +259,8 @@ impl Settings {
         self.most_sockets.unwrap_or(MOST_SOCKETS)
     }
 
-    fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {
-        let unknown = |what, name: &str, cause: Option<nix::Error>| Error::Settings {
-            what,
-            value: match cause {
-                Some(cause) => format!("{name}: {}", cause.desc()),
-                None => format!("{name} is not known on this system"),
-            },
-        };
-        let (mut uid, mut gid) = (self.uid, self.gid);
-        if let Some(name) = &self.user {
-            let user = User::from_name(name)
-                .map_err(|cause| unknown("user", name, Some(cause)))?
-                .ok_or_else(|| unknown("user", name, None))?;
-            uid = uid.or(Some(user.uid.as_raw()));
-            gid = gid.or_else(|| self.group.is_none().then_some(user.gid.as_raw()));
-        }
-        if let Some(name) = &self.group {
-            let group = Group::from_name(name)
-                .map_err(|cause| unknown("group", name, Some(cause)))?
-                .ok_or_else(|| unknown("group", name, None))?;
-            gid = gid.or(Some(group.gid.as_raw()));
-        }
-        Ok((uid, gid))
-    }
-
     /// The command that starts a worker, and the program's name for messages.
-    pub(crate) fn command(&self, own: &ForkOptions) -> Result<(Command, String)> {
+    pub(crate) fn command(&self, own: &ForkOptions, slot: usize) -> Result<(Command, String)> {
         let exec = own.exec.as_ref().or(self.exec.as_ref());
         let program = exec.cloned().unwrap_or_else(this_program);
         let name = program.to_string_lossy().into_owned();
@@ -332,13 +280,7 @@ impl Settings {
             command.cwd(cwd);
         }
         command.stdio(self.layout()?);
-        let (uid, gid) = self.owner()?;
-        if let Some(uid) = uid {
-            command.uid(uid);
-        }
-        if let Some(gid) = gid {
-            command.gid(gid);
-        }
+        self.standing.give(&mut command, slot)?;
         command.ignore_interrupt(self.ignores_interrupt);
         Ok((command, name))
     }
@@ -404,5 +346,16 @@ impl ForkOptions {
     pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
         self.cwd = Some(directory.into());
         self
+    }
+
+    /// Whose place the worker takes, from 0 on: with [`Settings::pin_cpus`] that decides on its
+    /// CPU. Default: the first place that no living worker has.
+    pub fn slot(mut self, slot: usize) -> Self {
+        self.slot = Some(slot);
+        self
+    }
+
+    pub(crate) fn wanted_slot(&self) -> Option<usize> {
+        self.slot
     }
 }

@@ -8,7 +8,7 @@ use super::{
     launch::Started,
     stdio::{Layout, Purpose},
 };
-use crate::{Result, Signal};
+use crate::{Result, Signal, sys::Standing};
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
@@ -41,8 +41,7 @@ pub struct Command {
     pub(super) cwd: Option<PathBuf>,
     pub(super) stdio: Layout,
     pub(super) detached: bool,
-    pub(super) uid: Option<u32>,
-    pub(super) gid: Option<u32>,
+    pub(super) standing: Standing,
     pub(super) ignores_interrupt: bool,
     pub(super) input: Option<Arc<[u8]>>,
     timeout: Option<Duration>,
@@ -63,8 +62,7 @@ impl Command {
             cwd: None,
             stdio: Layout::default(),
             detached: false,
-            uid: None,
-            gid: None,
+            standing: Standing::default(),
             ignores_interrupt: false,
             input: None,
             timeout: None,
@@ -167,18 +165,6 @@ impl Command {
     /// signals do not reach it. Default: no.
     pub fn detached(&mut self, detached: bool) -> &mut Self {
         self.detached = detached;
-        self
-    }
-
-    /// The child's user id. If we are root, it also leaves our supplementary groups.
-    pub fn uid(&mut self, uid: u32) -> &mut Self {
-        self.uid = Some(uid);
-        self
-    }
-
-    /// The child's group id. If we are root, it also leaves our supplementary groups.
-    pub fn gid(&mut self, gid: u32) -> &mut Self {
-        self.gid = Some(gid);
         self
     }
 

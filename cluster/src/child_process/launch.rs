@@ -72,8 +72,7 @@ impl Command {
             // Our channel, if nobody has asked for it yet: then it still is as we inherited it.
             private: env::var(CHANNEL_FD).ok().and_then(|number| number.parse().ok()),
             detached: self.detached,
-            uid: self.uid,
-            gid: self.gid,
+            standing: &self.standing,
             ignores_interrupt: self.ignores_interrupt,
         };
         let (pid, pidfd) = spawn(&program).map_err(cannot_start)?;

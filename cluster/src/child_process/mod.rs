@@ -43,6 +43,7 @@ mod job;
 mod launch;
 mod lookup;
 mod output;
+mod standing;
 mod stdio;
 
 pub use abort::Abort;

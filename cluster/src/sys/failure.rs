@@ -12,9 +12,12 @@ pub(super) enum Step {
     Session,
     Descriptors,
     Directory,
+    Cpus,
     Groups,
     Gid,
     Uid,
+    NoNewPrivileges,
+    DeathSignal,
     Exec,
 }
 
@@ -52,9 +55,12 @@ impl fmt::Display for StepError {
             Step::Session => "cannot begin a session",
             Step::Descriptors => "cannot place its descriptors",
             Step::Directory => "cannot enter its working directory",
-            Step::Groups => "cannot leave our groups",
+            Step::Cpus => "cannot be bound to its CPUs",
+            Step::Groups => "cannot take its groups",
             Step::Gid => "cannot take its group id",
             Step::Uid => "cannot take its user id",
+            Step::NoNewPrivileges => "cannot renounce new privileges",
+            Step::DeathSignal => "cannot be bound to our life",
             Step::Exec => "cannot execute",
         })
     }

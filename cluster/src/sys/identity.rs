@@ -18,14 +18,10 @@ pub(super) struct Identity {
 static CHANGES: Mutex<()> = Mutex::new(());
 
 impl Identity {
-    /// `None` if there is nothing to change.
-    pub(super) fn changing(uid: Option<u32>, gid: Option<u32>) -> Option<Self> {
-        if uid.is_none() && gid.is_none() {
-            return None;
-        }
+    pub(super) fn changing() -> Self {
         let lock = CHANGES.lock().unwrap_or_else(PoisonError::into_inner);
         let dumpable = prctl::get_dumpable().unwrap_or(false);
-        Some(Self { dumpable, _one_at_a_time: lock })
+        Self { dumpable, _one_at_a_time: lock }
     }
 }
 

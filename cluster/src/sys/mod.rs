@@ -10,6 +10,9 @@ pub(crate) mod pidfd;
 mod signals;
 pub(crate) mod spawn;
 mod stack;
+mod standing;
+
+pub(crate) use standing::Standing;
 
 /// mio's poll as a descriptor; it implements `AsRawFd` only.
 pub(crate) fn descriptor_of(poll: &mio::Poll) -> std::os::fd::BorrowedFd<'_> {

@@ -13,6 +13,7 @@ use super::{
     pidfd,
     signals::{self, Blocked},
     stack::Stack,
+    standing::{Plan, Standing},
 };
 use nix::{
     errno::Errno,
@@ -41,8 +42,7 @@ pub(crate) struct Program<'a> {
     pub(crate) private: Option<i32>,
     /// In a session of its own.
     pub(crate) detached: bool,
-    pub(crate) uid: Option<u32>,
-    pub(crate) gid: Option<u32>,
+    pub(crate) standing: &'a Standing,
     /// The child starts with `SIGINT` ignored.
     pub(crate) ignores_interrupt: bool,
 }
@@ -65,7 +65,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
     let mut script = vec![SHELL.as_ptr(), ptr::null()];
     script.extend(argv.iter().skip(1));
     let mut slots: Vec<Slot> = (0..).zip(program.descriptors).map(slot).collect();
-    let identity = Identity::changing(program.uid, program.gid);
+    let identity = program.standing.changes_identity().then(Identity::changing);
     let mut task = Task {
         candidates: program.candidates,
         argv: &argv,
@@ -75,9 +75,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
         private: program.private.filter(|fd| !slots.iter().zip(0..).any(|(_, taken)| taken == *fd)),
         slots: &mut slots,
         detached: program.detached,
-        leave_groups: identity.is_some() && nix::unistd::geteuid().is_root(),
-        uid: program.uid,
-        gid: program.gid,
+        plan: program.standing.plan()?,
         ignores_interrupt: program.ignores_interrupt,
         failure: None,
     };
@@ -101,9 +99,7 @@ struct Task<'a> {
     slots: &'a mut [Slot],
     private: Option<i32>,
     detached: bool,
-    leave_groups: bool,
-    uid: Option<u32>,
-    gid: Option<u32>,
+    plan: Plan<'a>,
     ignores_interrupt: bool,
     failure: Option<Failure>,
 }
@@ -162,27 +158,9 @@ fn become_program(task: &mut Task<'_>) -> Result<Infallible, Failure> {
         // SAFETY: a C string that outlives the call.
         check(Step::Directory, unsafe { libc::chdir(cwd.as_ptr()) }.into())?;
     }
-    take_identity(task)?;
+    task.plan.carry_out()?;
     signals::unblock_all();
     Err(exec(task))
-}
-
-/// Raw system calls: glibc's functions would tell the threads of the parent to follow.
-fn take_identity(task: &Task<'_>) -> Result<(), Failure> {
-    if task.leave_groups {
-        // SAFETY: no group is read from the null pointer.
-        let result = unsafe { libc::syscall(SETGROUPS, 0, ptr::null::<libc::gid_t>()) };
-        check(Step::Groups, result)?;
-    }
-    if let Some(gid) = task.gid {
-        // SAFETY: no memory is involved.
-        check(Step::Gid, unsafe { libc::syscall(SETGID, gid) })?;
-    }
-    if let Some(uid) = task.uid {
-        // SAFETY: no memory is involved.
-        check(Step::Uid, unsafe { libc::syscall(SETUID, uid) })?;
-    }
-    Ok(())
 }
 
 /// Tries the candidates as execvp does; returns only with the reason why none would do.
@@ -258,8 +236,3 @@ fn wait_on_standard_stream(fd: c_int) -> Result<(), Failure> {
     }
     Ok(())
 }
-
-#[cfg(not(any(target_arch = "x86", target_arch = "arm")))]
-use libc::{SYS_setgid as SETGID, SYS_setgroups as SETGROUPS, SYS_setuid as SETUID};
-#[cfg(any(target_arch = "x86", target_arch = "arm"))]
-use libc::{SYS_setgid32 as SETGID, SYS_setgroups32 as SETGROUPS, SYS_setuid32 as SETUID};

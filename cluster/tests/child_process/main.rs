@@ -4,6 +4,7 @@ mod channel;
 mod end;
 mod limits;
 mod resources;
+mod standing;
 mod start;
 mod stdio;
 mod support;
