@@ -57,7 +57,9 @@ pub enum Event {
         /// All of them, as they are now.
         settings: Box<Settings>,
     },
-    /// A worker broke the protocol, and lost its channel for that.
+    /// A worker broke the protocol, and lost its channel for that; with an error of `Decode` and
+    /// an open channel it has only sent a message that is none here, say with an object inside
+    /// itself ([`Serialization::Advanced`](crate::Serialization::Advanced)).
     Error {
         /// Which one.
         worker: WorkerRef,

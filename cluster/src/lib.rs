@@ -91,8 +91,9 @@ pub use supervisor::Supervisor;
 /// The worker's side, whole: its `Error` and `Result` are only here.
 pub use worker_api;
 pub use worker_api::{
-    Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message, Stream,
-    ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen, listen_with, worker,
+    Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message,
+    Serialization, Stream, ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen,
+    listen_with, structured, worker,
 };
 pub use worker_ref::{State, WorkerRef};
 

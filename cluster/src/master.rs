@@ -139,7 +139,7 @@ impl Master {
 
     fn admit(&mut self, id: u32, slot: usize, started: Started) -> io::Result<WorkerRef> {
         let channel = started.ipc.ok_or(io::ErrorKind::NotConnected)?;
-        let link = Link::new(channel, LONGEST_LINE)?;
+        let link = Link::new(channel, LONGEST_LINE, self.settings.chosen_serialization())?;
         let mailbox = self.mailbox.clone();
         let channel = link.as_fd().as_raw_fd();
         let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox);

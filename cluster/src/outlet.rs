@@ -38,12 +38,12 @@ impl Outlet {
         self.link.is_some()
     }
 
-    /// Queues a user's line and writes what can be written now; whether the worker keeps up.
-    pub(crate) fn send(&mut self, line: Vec<u8>, rider: Option<Rider>) -> bool {
+    /// Queues a user's message and writes what can be written now; whether the worker keeps up.
+    pub(crate) fn send(&mut self, message: Vec<u8>, rider: Option<Rider>) -> bool {
         let Some(link) = self.link.as_mut().filter(|_| self.health == Health::Well) else {
             return false;
         };
-        if let Err(error) = link.send(line, rider) {
+        if let Err(error) = link.send(message, rider) {
             log::warn!("dropped a message to a worker: {error}");
             return false;
         }
@@ -52,14 +52,14 @@ impl Outlet {
         self.link.as_ref().is_some_and(keeps_up)
     }
 
-    /// Queues a line of the master's own and writes what can be written now.
-    pub(crate) fn post(&mut self, line: Vec<u8>, rider: Option<Rider>) {
+    /// Queues a message of the master's own and writes what can be written now.
+    pub(crate) fn post(&mut self, message: Vec<u8>, rider: Option<Rider>) {
         let Some(link) = self.link.as_mut().filter(|_| self.health == Health::Well) else { return };
         if link.queued() == 0 {
             self.answers = 0;
         }
-        self.answers += line.len();
-        if self.answers > MOST_ANSWERS || link.send(line, rider).is_err() {
+        self.answers += message.len();
+        if self.answers > MOST_ANSWERS || link.send(message, rider).is_err() {
             self.health = Health::Deaf;
             return;
         }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use standing::Standing;
-use worker_api::{Address, Handle, ToAddress};
+use worker_api::{Address, Handle, Serialization, ToAddress};
 
 use crate::{
     Error, Result,
@@ -61,6 +61,7 @@ pub struct Settings {
     stdio: Option<Arc<[Stdio]>>,
     standing: Standing,
     policy: Option<Policy>,
+    serialization: Option<Serialization>,
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
@@ -149,6 +150,13 @@ impl Settings {
         self
     }
 
+    /// How the workers' channels write messages, those of the cluster among them. Default:
+    /// [`Serialization::Json`].
+    pub fn serialization(mut self, serialization: Serialization) -> Self {
+        self.serialization = Some(serialization);
+        self
+    }
+
     /// An address to listen on at once, before any worker asks, and until the master ends, or
     /// its supervisor stops: an address that cannot be had is an error of the master's then.
     pub fn listen(mut self, address: impl ToAddress) -> Self {
@@ -209,6 +217,7 @@ impl Settings {
         take(&mut self.stdio, later.stdio);
         self.standing.update(later.standing);
         take(&mut self.policy, later.policy);
+        take(&mut self.serialization, later.serialization);
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
         self.environment.extend(later.environment);
@@ -235,6 +244,11 @@ impl Settings {
 
     pub(crate) fn chosen_policy(&self) -> Result<Policy> {
         self.policy.map_or_else(Policy::from_environment, Ok)
+    }
+
+    /// See [`serialization`](Self::serialization), which sets it.
+    pub(crate) fn chosen_serialization(&self) -> Serialization {
+        self.serialization.unwrap_or_default()
     }
 
     /// The addresses to listen on at once, and those that workers may ask for.
@@ -279,7 +293,7 @@ impl Settings {
         if let Some(cwd) = own.cwd.as_ref().or(self.cwd.as_ref()) {
             command.cwd(cwd);
         }
-        command.stdio(self.layout()?);
+        command.stdio(self.layout()?).serialization(self.chosen_serialization());
         self.standing.give(&mut command, slot)?;
         command.ignore_interrupt(self.ignores_interrupt);
         Ok((command, name))

@@ -10,8 +10,9 @@ use std::{
 
 use serde::Serialize;
 use worker_api::{
-    Address, Handle,
-    wire::{Link, encode, pack},
+    Address, Handle, Serialization,
+    structured::Value,
+    wire::{Link, pack},
 };
 
 use crate::{Result, Signal, mailbox::Mailbox, outlet::Outlet, process::Process};
@@ -43,6 +44,7 @@ pub struct WorkerRef {
 pub(crate) struct Inner {
     pub(crate) id: u32,
     pub(crate) process: Process,
+    serialization: Serialization,
     outlet: Mutex<Outlet>,
     facts: Mutex<Facts>,
     stdio: Mutex<Vec<Option<UnixStream>>>,
@@ -70,9 +72,12 @@ impl WorkerRef {
     ) -> Self {
         let facts =
             Facts { state: State::Starting, addresses: Vec::new(), exited_after_disconnect: false };
+        let serialization = link.serialization();
         let outlet = Mutex::new(Outlet::new(link));
         let (facts, stdio) = (Mutex::new(facts), Mutex::new(stdio));
-        Self { inner: Arc::new(Inner { id, process, outlet, facts, stdio, mailbox }) }
+        Self {
+            inner: Arc::new(Inner { id, process, serialization, outlet, facts, stdio, mailbox }),
+        }
     }
 
     pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
@@ -87,6 +92,11 @@ impl WorkerRef {
     /// The number of its process.
     pub fn pid(&self) -> u32 {
         self.inner.process.pid()
+    }
+
+    /// How its channel writes messages.
+    pub fn serialization(&self) -> Serialization {
+        self.inner.serialization
     }
 
     /// How far it has come.
@@ -128,10 +138,22 @@ impl WorkerRef {
     ///
     /// # Errors
     ///
-    /// [`worker_api::Error::Encode`] if the message cannot be JSON.
+    /// [`worker_api::Error::Encode`] if serde cannot say the message in JSON's terms.
     pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
-        let line = encode(message)?; // the user's code, so without the lock
-        Ok(self.outlet().send(line, None))
+        let message = self.serialization().encode(message)?; // the user's code: without the lock
+        Ok(self.outlet().send(message, None))
+    }
+
+    /// Sends a structured value as [`send`](Self::send) does: bytes, dates, maps and what else
+    /// JSON has no word for.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`worker_api::Error::NotAdvanced`] unless the settings say
+    /// [`Serialization::Advanced`].
+    pub fn send_structured(&self, value: &Value) -> Result<bool> {
+        let message = self.serialization().encode_structured(value)?;
+        Ok(self.outlet().send(message, None))
     }
 
     /// Sends a message with a socket, which is the worker's then: keep yours by `try_clone`.
@@ -143,8 +165,8 @@ impl WorkerRef {
     where
         T: Serialize + ?Sized,
     {
-        let (line, rider) = pack(message, handle.into())?;
-        Ok(self.outlet().send(line, Some(rider)))
+        let (message, rider) = pack(self.serialization(), message, handle.into())?;
+        Ok(self.outlet().send(message, Some(rider)))
     }
 
     /// Asks the worker to leave: it stops listening, finishes its connections and ends. The

@@ -5,8 +5,9 @@ use std::iter;
 
 use serde_json::Value as Json;
 use worker_api::{
+    Serialization,
     structured::{self, EncodeError, Value},
-    wire::{self, Act, Packet, TooLong, encode, encode_sockets},
+    wire::{self, Act, Packet, TooLong},
 };
 
 /// The longest line or value taken: so little that the fuzzer gets beyond it.
@@ -48,39 +49,59 @@ pub fn message(line: &[u8]) {
     let packet = Packet::decode(line).ok();
     // What begins with a space is read the long way.
     assert_eq!(Packet::decode(&[b" ", line].concat()).ok(), packet);
-    match packet {
-        Some(Packet::Handle { packet, .. }) => {
-            assert!(!matches!(*packet, Packet::Handle { .. }));
-            comes_back(*packet);
-        }
-        Some(packet) => comes_back(packet),
-        None => {}
+    if let Some(packet) = packet {
+        comes_back(packet, Serialization::Json);
     }
 }
 
-fn comes_back(packet: Packet) {
+/// A message that is written again is the same.
+fn comes_back(packet: Packet, how: Serialization) {
     match &packet {
-        Packet::User(value) => assert_eq!(reread(encode(value)), packet),
-        Packet::Sockets(sockets) => assert_eq!(reread(encode_sockets(sockets)), packet),
+        Packet::Handle { packet, .. } => {
+            assert!(!matches!(**packet, Packet::Handle { .. }));
+            comes_back((**packet).clone(), how);
+        }
+        Packet::User(value) => assert_eq!(reread(how.encode(value), how), packet),
+        Packet::Structured(value) => {
+            if same_names(value) {
+                return;
+            }
+            let again = reread(how.encode_structured(value), how);
+            assert!(again == packet || format!("{again:?}") == format!("{packet:?}"), "{packet:?}");
+        }
+        Packet::Sockets(sockets) => assert_eq!(reread(how.encode_sockets(sockets), how), packet),
         Packet::Cluster(message) => {
-            let again = reread(message.encode());
+            let again = reread(how.encode(&message.to_json()), how);
             // An answer is written without what its kind has no use for.
             if !matches!(message.act, Act::Reply(_)) {
                 assert_eq!(again, packet);
             }
             let Packet::Cluster(again) = again else { panic!("{packet:?} became {again:?}") };
-            assert_eq!(reread(again.encode()), Packet::Cluster(again));
+            let third = reread(how.encode(&again.to_json()), how);
+            assert_eq!(third, Packet::Cluster(again));
         }
-        Packet::Handle { .. } | Packet::Ack | Packet::Nack | Packet::Unknown(_) => {}
+        Packet::Ack | Packet::Nack | Packet::Unknown(_) | Packet::Unreadable(_) => {}
     }
 }
 
-/// What a line says that was written here.
-fn reread(line: worker_api::Result<Vec<u8>>) -> Packet {
-    let line = line.expect("what was read can be written");
-    let newline = line.iter().position(|&byte| byte == b'\n');
-    assert_eq!(newline, Some(line.len() - 1), "one line");
-    Packet::decode(&line[..line.len() - 1]).expect("what was written can be read")
+/// What was written here says.
+fn reread(message: worker_api::Result<Vec<u8>>, how: Serialization) -> Packet {
+    let message = message.expect("what was read can be written");
+    let packet = if how == Serialization::Json {
+        let newline = message.iter().position(|&byte| byte == b'\n');
+        assert_eq!(newline, Some(message.len() - 1), "one line");
+        Packet::decode(&message[..message.len() - 1])
+    } else {
+        let (head, value) = message.split_first_chunk().expect("a length");
+        assert_eq!(u32::from_be_bytes(*head) as usize, value.len());
+        Packet::decode_advanced(value)
+    };
+    packet.expect("what was written can be read")
+}
+
+/// Whether V8 told two names apart that are the same here.
+fn same_names(value: &Value) -> bool {
+    matches!(structured::encode(value), Err(EncodeError::SameName(_)))
 }
 
 /// The input is a value or an error, and so is each value of the stream that the input is if
@@ -126,14 +147,17 @@ fn first_frame(stream: &[u8]) -> Option<(usize, &[u8])> {
 
 /// What can be read can be written, unless V8 told two names apart that are the same here.
 fn value(bytes: &[u8]) {
+    if let Ok(packet) = Packet::decode_advanced(bytes) {
+        comes_back(packet, Serialization::Advanced);
+    }
     let Ok(value) = structured::decode(bytes) else { return };
     if let Ok(json) = Json::try_from(&value) {
         assert_eq!(Json::try_from(&Value::from(json.clone())), Ok(json));
     }
-    let written = match structured::encode(&value) {
-        Err(EncodeError::SameName(_)) => return,
-        written => written.expect("what was read can be written"),
-    };
+    if same_names(&value) {
+        return;
+    }
+    let written = structured::encode(&value).expect("what was read can be written");
     assert_eq!(structured::frame(&value).expect("as encode")[4..], written);
     let again = structured::decode(&written).expect("what was written can be read");
     // `NaN` is not equal to itself.

@@ -12,10 +12,11 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    Handle, Message, Result,
+    Handle, Message, Result, Serialization,
     endpoint::{Endpoint, NoRouter},
     source::fd_source,
-    wire::{encode, pack},
+    structured::Value,
+    wire::pack,
 };
 
 /// One end of Node's IPC channel: messages and sockets between a parent and its child.
@@ -29,13 +30,27 @@ pub struct Channel {
 }
 
 impl Channel {
-    /// A channel over a Unix stream socket, which is made non-blocking.
+    /// A channel over a Unix stream socket, which is made non-blocking. It speaks JSON.
     ///
     /// # Errors
     ///
     /// [`Error::Channel`](crate::Error::Channel) with what the system says.
     pub fn from_stream(socket: UnixStream) -> Result<Self> {
-        Ok(Self { endpoint: Arc::new(Endpoint::new(socket, NoRouter)?) })
+        Self::from_stream_with(socket, Serialization::Json)
+    }
+
+    /// A channel that writes as the other side does.
+    ///
+    /// # Errors
+    ///
+    /// As [`from_stream`](Self::from_stream).
+    pub fn from_stream_with(socket: UnixStream, serialization: Serialization) -> Result<Self> {
+        Ok(Self { endpoint: Arc::new(Endpoint::new(socket, serialization, NoRouter)?) })
+    }
+
+    /// How this channel writes messages.
+    pub fn serialization(&self) -> Serialization {
+        self.endpoint.serialization()
     }
 
     /// Sends a message and waits until the system has it. The channel is served meanwhile, so
@@ -45,10 +60,21 @@ impl Channel {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`](crate::Error::Encode) if it cannot be JSON,
+    /// [`Error::Encode`](crate::Error::Encode) if serde cannot say it in JSON's terms,
     /// [`Error::Disconnected`](crate::Error::Disconnected) if the channel is closed.
     pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
-        self.endpoint.send(encode(message)?, None)
+        self.endpoint.send(self.serialization().encode(message)?, None)
+    }
+
+    /// Sends a structured value as [`send`](Self::send) does: bytes, dates, maps and what else
+    /// JSON has no word for.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::NotAdvanced`](crate::Error::NotAdvanced) if this
+    /// channel speaks JSON.
+    pub fn send_structured(&self, value: &Value) -> Result<()> {
+        self.endpoint.send(self.serialization().encode_structured(value)?, None)
     }
 
     /// Sends a message with a socket and waits until the other side has it, serving the
@@ -62,8 +88,8 @@ impl Channel {
     where
         T: Serialize + ?Sized,
     {
-        let (line, rider) = pack(message, handle.into())?;
-        self.endpoint.send(line, Some(rider))
+        let (message, rider) = pack(self.serialization(), message, handle.into())?;
+        self.endpoint.send(message, Some(rider))
     }
 
     /// Sends a message without waiting. `false`: the other side does not keep up (128 KiB or
@@ -73,7 +99,7 @@ impl Channel {
     ///
     /// As [`send`](Self::send), and [`Error::Full`](crate::Error::Full) with 256 MiB queued.
     pub fn try_send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
-        self.endpoint.try_send(encode(message)?, None)
+        self.endpoint.try_send(self.serialization().encode(message)?, None)
     }
 
     /// Waits for the next message. `None`: the channel is closed.
@@ -81,7 +107,9 @@ impl Channel {
     /// # Errors
     ///
     /// [`Error::Decode`](crate::Error::Decode) and [`Error::Protocol`](crate::Error::Protocol),
-    /// once, if the other side wrote rubbish; the channel is closed then.
+    /// once, if the other side wrote rubbish; the channel is closed then. On an advanced channel
+    /// also `Decode` for a message that is none here, say with an object inside itself: the next
+    /// call gives the next one.
     pub fn recv(&self) -> Result<Option<Message>> {
         Ok(self.endpoint.receive(None)?.flatten())
     }

@@ -15,11 +15,11 @@ use std::{
 use nix::{poll::PollFlags, sys::eventfd::EventFd};
 
 use crate::{
-    Error, Message, Result,
+    Error, Message, Result, Serialization,
     latch::{Latch, Signal, wait},
     wire::{
         Attachment, Cluster, Fill, HIGH_WATER, LONGEST_LINE, Link, Packet, Received, Rider,
-        Sockets, encode_sockets, unpack,
+        Sockets, unpack,
     },
 };
 
@@ -54,6 +54,7 @@ impl Router for NoRouter {
 pub(crate) struct Endpoint<R> {
     state: Mutex<State<R>>,
     socket: Arc<UnixStream>,
+    serialization: Serialization,
     latch: Arc<Latch>,
     /// Readable while nothing is left to write.
     written: Arc<EventFd>,
@@ -83,8 +84,8 @@ enum Stage {
 pub(crate) struct State<R> {
     pub(crate) port: Port,
     pub(crate) router: R,
-    /// User messages, each with its length.
-    inbox: VecDeque<(Message, u64)>,
+    /// User messages, or why one cannot be read, each with its length.
+    inbox: VecDeque<(Result<Message>, u64)>,
     unread: u64,
     failure: Option<Error>,
     scratch: Vec<u8>,
@@ -103,13 +104,18 @@ impl Port {
         self.stage == Stage::Closed
     }
 
-    /// Sends a line and writes what can be written now. A lost channel is no error here: who
+    /// How the channel writes messages.
+    pub(crate) fn serialization(&self) -> Serialization {
+        self.link.serialization()
+    }
+
+    /// Sends a message and writes what can be written now. A lost channel is no error here: who
     /// reads will see its end.
-    pub(crate) fn post(&mut self, line: Result<Vec<u8>>, rider: Option<Rider>) {
+    pub(crate) fn post(&mut self, message: Result<Vec<u8>>, rider: Option<Rider>) {
         if self.is_closed() {
             return;
         }
-        let sent = line.and_then(|line| self.link.send(line, rider));
+        let sent = message.and_then(|message| self.link.send(message, rider));
         if let Err(error) = sent {
             log::warn!("a message of the cluster module is lost: {error:?}");
         }
@@ -178,13 +184,11 @@ impl<R: Router> State<R> {
             let from = self.port.link.position();
             let Some(received) = self.port.link.next_received()? else { return Ok(()) };
             let Received::Message { packet, attachment } = received else { continue };
+            let length = self.port.link.position() - from;
             match packet {
-                Packet::User(value) => {
-                    let length = self.port.link.position() - from;
-                    if let Some(message) = unpack(value, attachment)? {
-                        self.deliver(message, length);
-                    }
-                }
+                Packet::User(value) => self.unpack(value, attachment, length)?,
+                Packet::Structured(value) => self.unpack(value, attachment, length)?,
+                Packet::Unreadable(error) => self.deliver(Err(error.into()), length),
                 Packet::Cluster(message) => self.router.route(message, attachment, &mut self.port),
                 Packet::Sockets(question) => self.answer(&question),
                 Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd}"),
@@ -193,7 +197,19 @@ impl<R: Router> State<R> {
         }
     }
 
-    fn deliver(&mut self, message: Message, length: u64) {
+    fn unpack(
+        &mut self,
+        message: impl Into<Message>,
+        attachment: Attachment,
+        length: u64,
+    ) -> Result<()> {
+        if let Some(message) = unpack(message, attachment)? {
+            self.deliver(Ok(message), length);
+        }
+        Ok(())
+    }
+
+    fn deliver(&mut self, message: Result<Message>, length: u64) {
         if self.unread > 0 && self.unread + length > MOST_UNREAD {
             log::error!("dropped a message: nobody receives those that came before it");
             return;
@@ -210,7 +226,7 @@ impl<R: Router> State<R> {
             Sockets::GetCount(key) => Sockets::Count(key.clone(), 0),
             Sockets::AllClosed(_) | Sockets::Count(..) => return,
         };
-        self.port.post(encode_sockets(&answer), None);
+        self.port.post(self.port.serialization().encode_sockets(&answer), None);
     }
 
     /// Brings signals and stage up to date after anything has changed.
@@ -281,7 +297,7 @@ impl<R: Router> State<R> {
         if let Some((message, length)) = self.inbox.pop_front() {
             self.unread -= length;
             self.settle();
-            return Some(Ok(Some(message)));
+            return Some(message.map(Some));
         }
         if let Some(failure) = self.failure.take() {
             return Some(Err(failure));
@@ -294,9 +310,9 @@ impl<R: Router> State<R> {
 }
 
 impl<R: Router> Endpoint<R> {
-    pub(crate) fn new(socket: UnixStream, router: R) -> Result<Self> {
+    pub(crate) fn new(socket: UnixStream, serialization: Serialization, router: R) -> Result<Self> {
         let refused = |source| Error::Channel { source };
-        let link = Link::new(socket, LONGEST_LINE).map_err(refused)?;
+        let link = Link::new(socket, LONGEST_LINE, serialization).map_err(refused)?;
         let (ready, written) = (Signal::new().map_err(refused)?, Signal::new().map_err(refused)?);
         let socket = link.socket();
         let latch = Arc::new(Latch::new(Some(socket.as_fd()), &ready).map_err(refused)?);
@@ -314,12 +330,17 @@ impl<R: Router> Endpoint<R> {
             latch: Arc::clone(&latch),
             watches_writing: false,
         };
-        Ok(Self { state: Mutex::new(state), socket, latch, written: counter })
+        Ok(Self { state: Mutex::new(state), socket, serialization, latch, written: counter })
     }
 
     /// The state; a thread that panicked with the lock left nothing half done that matters.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State<R>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the channel writes messages.
+    pub(crate) fn serialization(&self) -> Serialization {
+        self.serialization
     }
 
     /// The channel, for other latches.
@@ -388,21 +409,21 @@ impl<R: Router> Endpoint<R> {
         }
     }
 
-    /// Sends a line without waiting; whether the other side keeps up.
-    pub(crate) fn try_send(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<bool> {
+    /// Sends a message without waiting; whether the other side keeps up.
+    pub(crate) fn try_send(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<bool> {
         let mut state = self.lock();
         if !state.port.is_open() {
             return Err(Error::Disconnected);
         }
-        state.port.link.send(line, rider)?;
+        state.port.link.send(message, rider)?;
         state.settle();
         Ok(state.port.link.queued() < HIGH_WATER)
     }
 
-    /// Sends a line and waits until the system has it, and the other side the descriptor,
+    /// Sends a message and waits until the system has it, and the other side the descriptor,
     /// serving the channel meanwhile: the other side may be waiting for us to read.
-    pub(crate) fn send(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
-        self.try_send(line, rider)?;
+    pub(crate) fn send(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<()> {
+        self.try_send(message, rider)?;
         loop {
             let mut state = self.lock();
             if state.write_out()? {

@@ -44,6 +44,9 @@ pub enum Error {
         /// What `serde_json` or [`structured`](crate::structured) said.
         source: Box<dyn error::Error + Send + Sync>,
     },
+    /// The value can only be sent over a channel with
+    /// [`Serialization::Advanced`](crate::Serialization::Advanced), and this one speaks JSON.
+    NotAdvanced,
     /// The message cannot be read, or is not of the wanted shape.
     Decode {
         /// What `serde_json` or [`structured`](crate::structured) said.
@@ -68,7 +71,7 @@ impl Error {
             Self::NotWorker => io::ErrorKind::Unsupported,
             Self::Disconnected => io::ErrorKind::NotConnected,
             Self::Full => io::ErrorKind::WouldBlock,
-            Self::Encode { .. } => io::ErrorKind::InvalidInput,
+            Self::Encode { .. } | Self::NotAdvanced => io::ErrorKind::InvalidInput,
             Self::Decode { .. } | Self::Protocol { .. } => io::ErrorKind::InvalidData,
             Self::Channel { source }
             | Self::Address { source, .. }
@@ -95,7 +98,8 @@ impl fmt::Display for Error {
             Self::Channel { .. } => f.write_str("cannot use the channel to the other process"),
             Self::Address { address, .. } => write!(f, "cannot use {address:?} as an address"),
             Self::Listen { address, .. } => write!(f, "cannot listen on {address}"),
-            Self::Encode { .. } => f.write_str("cannot write the message as JSON"),
+            Self::Encode { .. } => f.write_str("cannot write the message"),
+            Self::NotAdvanced => f.write_str("the channel speaks JSON, which has no such values"),
             Self::Decode { .. } => f.write_str("cannot read the message"),
             Self::Protocol { what } => write!(f, "the other process broke the protocol: {what}"),
             Self::Full => f.write_str("too much is queued for the other process"),
@@ -124,7 +128,11 @@ impl error::Error for Error {
             | Self::Listen { source, .. } => Some(source),
             Self::Encode { source } | Self::Decode { source } => Some(&**source),
             Self::Io(source) => source.source(),
-            Self::NotWorker | Self::Disconnected | Self::Protocol { .. } | Self::Full => None,
+            Self::NotWorker
+            | Self::Disconnected
+            | Self::NotAdvanced
+            | Self::Protocol { .. }
+            | Self::Full => None,
         }
     }
 }

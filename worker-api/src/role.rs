@@ -9,7 +9,7 @@ use std::{
 use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname};
 
 use crate::{
-    Channel, Error, ListenOptions, Listener, Result, ToAddress, UdpSocket, Worker,
+    Channel, Error, ListenOptions, Listener, Result, Serialization, ToAddress, UdpSocket, Worker,
     listener::listen_alone,
     sys::{claim, forget_variable},
     udp::bind_alone,
@@ -59,14 +59,16 @@ fn find() -> Result<Role> {
             None => Ok(Role::Alone),
         };
     };
-    if let Some(mode) = mode.filter(|mode| mode != "json") {
-        return Err(unusable(format!("{MODE} is {mode}: only json can be read")));
-    }
+    let serialization = match mode.as_deref() {
+        None | Some("") => Serialization::default(),
+        Some(mode) => Serialization::of_name(mode)
+            .ok_or_else(|| unusable(format!("{MODE} is {mode}: neither json nor advanced")))?,
+    };
     let socket = open(&channel)?;
     match id {
         // Node reads any text, and what is no number as 0.
-        Some(id) => Worker::new(id.parse().unwrap_or(0), socket).map(Role::Worker),
-        None => Channel::from_stream(socket).map(Role::Child),
+        Some(id) => Worker::new(id.parse().unwrap_or(0), socket, serialization).map(Role::Worker),
+        None => Channel::from_stream_with(socket, serialization).map(Role::Child),
     }
 }
 

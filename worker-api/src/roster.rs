@@ -13,6 +13,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
+    Serialization,
     endpoint::{Port, Router},
     gate::Gate,
     latch::Signal,
@@ -130,7 +131,8 @@ impl Roster {
     /// Sends a message of ours; its number.
     pub(crate) fn post(&mut self, act: Act, port: &mut Port) -> u64 {
         let seq = self.next_number();
-        port.post(Cluster { seq: Some(seq), act }.encode(), None);
+        let message = Cluster { seq: Some(seq), act };
+        port.post(port.serialization().encode(&message.to_json()), None);
         seq
     }
 
@@ -141,9 +143,17 @@ impl Roster {
 
     fn accept(&mut self, accepted: bool, question: Option<u64>, port: &mut Port) {
         let Some(ack) = question else { return }; // nobody could match an answer
-        let seq = self.seq;
-        self.seq += 1;
-        port.post(Ok(encode_answer(ack, accepted, seq)), None);
+        match port.serialization() {
+            Serialization::Json => {
+                let seq = self.next_number();
+                port.post(Ok(encode_answer(ack, accepted, seq)), None);
+            }
+            Serialization::Advanced => {
+                let ack = i64::try_from(ack).ok();
+                let reply = Reply { ack, accepted: Some(accepted), ..Reply::default() };
+                self.post(Act::Reply(reply), port);
+            }
+        }
     }
 
     /// Asks the master to listen; the number to ask [`answer`](Self::answer) for, and the

@@ -18,14 +18,15 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    Error, Handle, ListenOptions, Listener, Message, Result, ToAddress, UdpSocket,
+    Error, Handle, ListenOptions, Listener, Message, Result, Serialization, ToAddress, UdpSocket,
     endpoint::Endpoint,
     gate::Gate,
     latch::{Latch, Signal},
     listener::Tie,
     roster::{Answer, Census, Roster},
     source::fd_source,
-    wire::{Act, Family, Query, encode, open_up, pack},
+    structured::Value,
+    wire::{Act, Family, Query, open_up, pack},
 };
 
 /// This process as a worker: its channel to the master, and what it got from there.
@@ -125,9 +126,9 @@ struct Asked {
 }
 
 impl Worker {
-    pub(crate) fn new(id: u32, socket: UnixStream) -> Result<Self> {
+    pub(crate) fn new(id: u32, socket: UnixStream, serialization: Serialization) -> Result<Self> {
         let census = Arc::new(Census::default());
-        let endpoint = Endpoint::new(socket, Roster::new(Arc::clone(&census)))?;
+        let endpoint = Endpoint::new(socket, serialization, Roster::new(Arc::clone(&census)))?;
         let (draining, drained) = (AtomicUsize::new(0), (Mutex::default(), Condvar::new()));
         let core = Arc::new(Core { id, endpoint, census, draining, drained });
         let worker = Self { core };
@@ -145,6 +146,11 @@ impl Worker {
     /// The number that the master gave to this worker: 1 and up, never given again.
     pub fn id(&self) -> u32 {
         self.core.id
+    }
+
+    /// How the channel to the master writes messages.
+    pub fn serialization(&self) -> Serialization {
+        self.core.endpoint.serialization()
     }
 
     /// Listens on an address through the master, which all workers that name it share.
@@ -261,9 +267,20 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] if it cannot be JSON, [`Error::Disconnected`] if the master is gone.
+    /// [`Error::Encode`] if serde cannot say it in JSON's terms, [`Error::Disconnected`] if the
+    /// master is gone.
     pub fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
-        self.core.endpoint.send(encode(message)?, None)
+        self.core.endpoint.send(self.serialization().encode(message)?, None)
+    }
+
+    /// Sends a structured value as [`send`](Self::send) does: bytes, dates, maps and what else
+    /// JSON has no word for.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::NotAdvanced`] if the channel speaks JSON.
+    pub fn send_structured(&self, value: &Value) -> Result<()> {
+        self.core.endpoint.send(self.serialization().encode_structured(value)?, None)
     }
 
     /// Sends a message with a socket and waits until the other side has it, serving the
@@ -277,8 +294,8 @@ impl Worker {
     where
         T: Serialize + ?Sized,
     {
-        let (line, rider) = pack(message, handle.into())?;
-        self.core.endpoint.send(line, Some(rider))
+        let (message, rider) = pack(self.serialization(), message, handle.into())?;
+        self.core.endpoint.send(message, Some(rider))
     }
 
     /// Sends a message without waiting. `false`: the master does not keep up (128 KiB or more
@@ -288,7 +305,7 @@ impl Worker {
     ///
     /// As [`send`](Self::send), and [`Error::Full`] with 256 MiB queued.
     pub fn try_send<T: Serialize + ?Sized>(&self, message: &T) -> Result<bool> {
-        self.core.endpoint.try_send(encode(message)?, None)
+        self.core.endpoint.try_send(self.serialization().encode(message)?, None)
     }
 
     /// Waits for the next message of the master. `None`: the channel is closed.
@@ -298,7 +315,9 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] and [`Error::Protocol`], once, if the master wrote rubbish.
+    /// [`Error::Decode`] and [`Error::Protocol`], once, if the master wrote rubbish; the channel
+    /// is closed then. On an advanced channel also `Decode` for a message that is none here, say
+    /// with an object inside itself: the next call gives the next one.
     pub fn recv(&self) -> Result<Option<Message>> {
         Ok(self.core.endpoint.receive(None)?.flatten())
     }

@@ -118,10 +118,10 @@ fn what_node_reads_as_zero_is_a_worker_as_well() {
 #[test]
 fn another_way_to_write_values_is_refused() {
     if is_again() {
-        return is_refused("only json");
+        return is_refused("neither json nor advanced");
     }
     let (mut master, theirs) = Master::pair();
-    let variables = [(CHANNEL, "0"), (ID, "7"), (MODE, "advanced")];
+    let variables = [(CHANNEL, "0"), (ID, "7"), (MODE, "xml")];
     let child = Again::start("another_way_to_write_values_is_refused", theirs, &variables);
     master.expect_end();
     child.succeeds();

@@ -18,7 +18,7 @@ use std::{
     sync::Arc,
     time::{Duration, Instant},
 };
-use worker_api::{Channel, Handle, Message};
+use worker_api::{Channel, Handle, Message, structured::Value};
 
 /// A child process.
 ///
@@ -216,6 +216,16 @@ impl Child {
     /// [`Error::Worker`] if the value cannot be encoded, or there is no channel (any more).
     pub fn send<T: Serialize + ?Sized>(&self, value: &T) -> Result<()> {
         Ok(self.connected()?.send(value)?)
+    }
+
+    /// Sends a structured value, over a channel with
+    /// [`Serialization::Advanced`](crate::Serialization::Advanced).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::Worker`] if the channel speaks JSON.
+    pub fn send_structured(&self, value: &Value) -> Result<()> {
+        Ok(self.connected()?.send_structured(value)?)
     }
 
     /// Sends a message with a socket, which is the child's then; keep yours by `try_clone`.

@@ -8,13 +8,14 @@ use super::{
     launch::Started,
     stdio::{Layout, Purpose},
 };
-use crate::{Result, Signal, sys::Standing};
+use crate::{Result, Serialization, Signal, sys::Standing};
 use std::{
     ffi::{OsStr, OsString},
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
+use worker_api::Channel;
 
 /// Node's default for the forms that collect what a child writes.
 const MAX_BUFFER: usize = 1024 * 1024;
@@ -40,6 +41,7 @@ pub struct Command {
     pub(super) environment: Environment,
     pub(super) cwd: Option<PathBuf>,
     pub(super) stdio: Layout,
+    pub(super) serialization: Serialization,
     pub(super) detached: bool,
     pub(super) standing: Standing,
     pub(super) ignores_interrupt: bool,
@@ -61,6 +63,7 @@ impl Command {
             environment: Environment::default(),
             cwd: None,
             stdio: Layout::default(),
+            serialization: Serialization::default(),
             detached: false,
             standing: Standing::default(),
             ignores_interrupt: false,
@@ -161,6 +164,12 @@ impl Command {
         self
     }
 
+    /// How the channel writes messages, if there is one. Default: [`Serialization::Json`].
+    pub fn serialization(&mut self, serialization: Serialization) -> &mut Self {
+        self.serialization = serialization;
+        self
+    }
+
     /// Whether the child gets a session, and so a process group, of its own: the terminal's
     /// signals do not reach it. Default: no.
     pub fn detached(&mut self, detached: bool) -> &mut Self {
@@ -257,7 +266,8 @@ impl Command {
             abort.watch(&job, self.kill_signal);
         }
         let limits = Limits { deadline, max_buffer, kill_signal: self.kill_signal };
-        let channel = ipc.map(worker_api::Channel::from_stream).transpose()?;
+        let channel =
+            ipc.map(|ipc| Channel::from_stream_with(ipc, self.serialization)).transpose()?;
         Ok(Child::new(self, job, stdio, channel, limits))
     }
 }

@@ -54,7 +54,7 @@ impl Command {
         let mut variables = self.environment.resolve(env::vars_os());
         if let Some(number) = layout.iter().position(|stdio| matches!(stdio, Stdio::Ipc)) {
             variables.insert(CHANNEL_FD.into(), number.to_string().into());
-            variables.insert(SERIALIZATION_MODE.into(), "json".into());
+            variables.insert(SERIALIZATION_MODE.into(), self.serialization.to_string().into());
         }
         let path = variables.get(OsStr::new("PATH")).map(OsString::as_os_str);
         let candidates: Vec<CString> = candidates(&self.program, path)

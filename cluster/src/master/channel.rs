@@ -1,11 +1,8 @@
 //! What comes in over a worker's channel.
 
 use worker_api::{
-    Error as WorkerError,
-    wire::{
-        Act, Attachment, Cluster, Fill, Packet, Received, Reply, Rider, Sockets, encode_sockets,
-        unpack,
-    },
+    Error as WorkerError, Message,
+    wire::{Act, Attachment, Cluster, Fill, Packet, Received, Reply, Rider, Sockets, unpack},
 };
 
 use super::Master;
@@ -78,10 +75,11 @@ impl Master {
         attachment: Attachment,
     ) -> worker_api::Result<()> {
         match packet {
-            Packet::User(value) => {
-                if let Some(message) = unpack(value, attachment)? {
-                    self.report(Event::Message { worker: worker.clone(), message });
-                }
+            Packet::User(value) => self.heard_of_user(worker, value, attachment)?,
+            Packet::Structured(value) => self.heard_of_user(worker, value, attachment)?,
+            Packet::Unreadable(error) => {
+                let (worker, error) = (worker.clone(), error.into());
+                self.report(Event::Error { worker, error });
             }
             Packet::Cluster(message) => self.heard_of_cluster(worker, message),
             Packet::Sockets(Sockets::NotifyClose(key)) => {
@@ -91,6 +89,18 @@ impl Master {
             Packet::Sockets(_) => {}
             Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd} of {worker}"),
             Packet::Handle { .. } | Packet::Ack | Packet::Nack => {}
+        }
+        Ok(())
+    }
+
+    fn heard_of_user(
+        &mut self,
+        worker: &WorkerRef,
+        message: impl Into<Message>,
+        attachment: Attachment,
+    ) -> worker_api::Result<()> {
+        if let Some(message) = unpack(message, attachment)? {
+            self.report(Event::Message { worker: worker.clone(), message });
         }
         Ok(())
     }
@@ -132,8 +142,9 @@ impl Master {
     /// Sends a message of the cluster module; its number.
     pub(super) fn post(&mut self, worker: &WorkerRef, act: Act) -> u64 {
         let seq = self.next_seq();
-        match (Cluster { seq: Some(seq), act }).encode() {
-            Ok(line) => worker.outlet().post(line, None),
+        let message = Cluster { seq: Some(seq), act };
+        match worker.serialization().encode(&message.to_json()) {
+            Ok(message) => worker.outlet().post(message, None),
             Err(error) => log::error!("cannot tell {worker}: {error:?}"),
         }
         seq
@@ -177,8 +188,8 @@ impl Master {
 
 /// Sockets that were received belong to the user as std's types, so none is counted.
 fn answer(worker: &WorkerRef, answer: &Sockets) {
-    if let Ok(line) = encode_sockets(answer) {
-        worker.outlet().post(line, None);
+    if let Ok(message) = worker.serialization().encode_sockets(answer) {
+        worker.outlet().post(message, None);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{io, os::fd::AsFd, time::Instant};
 
 use nix::errno::Errno;
-use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider, encode_with};
+use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider};
 
 use super::{Master, channel::number};
 use crate::{
@@ -130,8 +130,8 @@ impl Master {
 }
 
 fn send_with(worker: &WorkerRef, label: Label, message: &Cluster, rider: Rider) {
-    match encode_with(label, &message.to_json()) {
-        Ok(line) => worker.outlet().post(line, Some(rider)),
+    match worker.serialization().encode_with(label, &message.to_json()) {
+        Ok(message) => worker.outlet().post(message, Some(rider)),
         Err(error) => log::error!("cannot tell {worker}: {error:?}"),
     }
 }

@@ -19,13 +19,15 @@ pub const MOST_VALUES: usize = 1 << 24;
 ///
 /// [`DecodeError`]: any bytes are safe to try.
 pub fn decode(bytes: &[u8]) -> Result<Value> {
-    let mut decoder = Decoder {
-        reader: Reader::new(bytes),
-        references: References::new(bytes.len()),
-        depth: 0,
-        values_left: MOST_VALUES,
-    };
-    decoder.message()
+    Decoder::new(bytes).message()
+}
+
+/// An object as far as it can be read: the properties before the first that cannot.
+pub(crate) fn beginning(bytes: &[u8]) -> Value {
+    let mut entries = Vec::new();
+    // The error is known: it is why only the beginning is asked for.
+    let _ = Decoder::new(bytes).first_properties(&mut entries);
+    Value::Object(entries)
 }
 
 struct Decoder<'a> {
@@ -35,7 +37,30 @@ struct Decoder<'a> {
     values_left: usize,
 }
 
-impl Decoder<'_> {
+impl<'a> Decoder<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self {
+            reader: Reader::new(bytes),
+            references: References::new(bytes.len()),
+            depth: 0,
+            values_left: MOST_VALUES,
+        }
+    }
+
+    fn first_properties(&mut self, entries: &mut Vec<(String, Value)>) -> Result<()> {
+        self.header()?;
+        if !self.reader.skips(tag::OBJECT)? {
+            return Ok(());
+        }
+        self.references.open(0);
+        self.depth += 1;
+        while !self.reader.skips(tag::OBJECT_END)? {
+            let name = self.name()?;
+            entries.push((name, self.value()?));
+        }
+        Ok(())
+    }
+
     fn message(&mut self) -> Result<Value> {
         self.header()?;
         let value = self.value()?;

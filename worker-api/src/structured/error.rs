@@ -30,6 +30,18 @@ pub enum DecodeError {
     TooRepetitive,
 }
 
+impl DecodeError {
+    /// Whether the bytes may well be a value of V8's, though none that can be had here.
+    pub(crate) fn is_of_valid_value(self) -> bool {
+        match self {
+            Self::Tag(_) | Self::Cycle | Self::TooDeep | Self::TooLarge | Self::TooRepetitive => {
+                true
+            }
+            Self::Header | Self::Truncated | Self::Trailing | Self::Malformed(_) => false,
+        }
+    }
+}
+
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

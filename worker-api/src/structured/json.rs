@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Number, Value as Json};
 
-use super::{NotJson, Primitive, SparseArray, Value, View, ViewKind, date};
+use super::{BigInt, NotJson, Primitive, SparseArray, Value, View, ViewKind, date};
 
 /// So many holes of all arrays together are written as `null`.
 const MOST_HOLES: usize = 1 << 20;
@@ -44,39 +44,86 @@ impl TryFrom<&Value> for Json {
     type Error = NotJson;
 
     fn try_from(value: &Value) -> Result<Self, NotJson> {
-        to_json(value, &mut { MOST_HOLES })
+        Writer { holes: MOST_HOLES, lenient: false }.value(value)
     }
 }
 
-fn to_json(value: &Value, holes: &mut usize) -> Result<Json, NotJson> {
-    Ok(match value {
-        Value::Undefined | Value::Null => Json::Null,
-        Value::Bool(value) | Value::Boxed(Primitive::Bool(value)) => Json::Bool(*value),
-        Value::Number(number) | Value::Boxed(Primitive::Number(number)) => number_to_json(*number),
-        Value::BigInt(_) | Value::Boxed(Primitive::BigInt(_)) => return Err(NotJson::BigInt),
-        Value::String(text) | Value::Boxed(Primitive::String(text)) => text.as_str().into(),
-        Value::Date(milliseconds) => date::to_iso(*milliseconds).into(),
-        Value::Object(entries) => {
-            let mut object = Map::new();
-            for (name, value) in entries {
-                if !matches!(value, Value::Undefined) {
-                    object.insert(name.clone(), to_json(value, holes)?);
-                }
+impl Value {
+    /// What JSON can say of it: as [`TryFrom`] for [`serde_json::Value`], but bytes, typed arrays
+    /// and arrays with too many holes are `null`, and so is a `BigInt`, unless it fits an `i64`
+    /// or a `u64`. So it never takes much more room than this value does.
+    pub fn to_json(&self) -> Json {
+        Writer { holes: MOST_HOLES, lenient: true }.value(self).unwrap_or_default()
+    }
+}
+
+struct Writer {
+    /// How many more may become `null`.
+    holes: usize,
+    /// Whether what JSON cannot say is `null`, not an error.
+    lenient: bool,
+}
+
+impl Writer {
+    fn value(&mut self, value: &Value) -> Result<Json, NotJson> {
+        Ok(match value {
+            Value::Undefined | Value::Null => Json::Null,
+            Value::Bool(value) | Value::Boxed(Primitive::Bool(value)) => Json::Bool(*value),
+            Value::Number(number) | Value::Boxed(Primitive::Number(number)) => {
+                number_to_json(*number)
             }
-            Json::Object(object)
+            Value::BigInt(number) | Value::Boxed(Primitive::BigInt(number)) => {
+                return self.big_int(number);
+            }
+            Value::String(text) | Value::Boxed(Primitive::String(text)) => text.as_str().into(),
+            Value::Date(milliseconds) => date::to_iso(*milliseconds).into(),
+            Value::Object(entries) => {
+                let mut object = Map::new();
+                for (name, value) in entries {
+                    if !matches!(value, Value::Undefined) {
+                        object.insert(name.clone(), self.value(value)?);
+                    }
+                }
+                Json::Object(object)
+            }
+            Value::Array(elements) => {
+                let elements = elements.iter().map(|element| self.value(element));
+                Json::Array(elements.collect::<Result<_, _>>()?)
+            }
+            Value::SparseArray(array) => return self.sparse(array),
+            Value::View(_) if self.lenient => Json::Null,
+            Value::View(view) => view_to_json(view)?,
+            Value::ArrayBuffer(_) if self.lenient => Json::Null,
+            Value::RegExp(_)
+            | Value::Map(_)
+            | Value::Set(_)
+            | Value::ArrayBuffer(_)
+            | Value::Error(_) => Json::Object(Map::new()),
+        })
+    }
+
+    fn big_int(&self, number: &BigInt) -> Result<Json, NotJson> {
+        if !self.lenient {
+            return Err(NotJson::BigInt);
         }
-        Value::Array(elements) => {
-            let elements = elements.iter().map(|element| to_json(element, holes));
-            Json::Array(elements.collect::<Result<_, _>>()?)
+        let signed = i64::try_from(number).map(Json::from);
+        Ok(signed.or_else(|_| u64::try_from(number).map(Json::from)).unwrap_or_default())
+    }
+
+    fn sparse(&mut self, array: &SparseArray) -> Result<Json, NotJson> {
+        let length = usize::try_from(array.length()).unwrap_or(usize::MAX);
+        let missing = length.saturating_sub(array.elements().count());
+        match self.holes.checked_sub(missing) {
+            Some(left) => self.holes = left,
+            None if self.lenient => return Ok(Json::Null),
+            None => return Err(NotJson::TooSparse),
         }
-        Value::SparseArray(array) => sparse_to_json(array, holes)?,
-        Value::View(view) => view_to_json(view)?,
-        Value::RegExp(_)
-        | Value::Map(_)
-        | Value::Set(_)
-        | Value::ArrayBuffer(_)
-        | Value::Error(_) => Json::Object(Map::new()),
-    })
+        let mut elements = vec![Json::Null; length];
+        for (place, value) in array.elements() {
+            elements[place as usize] = self.value(value)?;
+        }
+        Ok(Json::Array(elements))
+    }
 }
 
 fn number_to_json(number: f64) -> Json {
@@ -89,17 +136,6 @@ fn number_to_json(number: f64) -> Json {
         return unsigned.into();
     }
     Number::from_f64(number).map_or(Json::Null, Json::Number)
-}
-
-fn sparse_to_json(array: &SparseArray, holes: &mut usize) -> Result<Json, NotJson> {
-    let length = usize::try_from(array.length()).unwrap_or(usize::MAX);
-    let missing = length.saturating_sub(array.elements().count());
-    *holes = holes.checked_sub(missing).ok_or(NotJson::TooSparse)?;
-    let mut elements = vec![Json::Null; length];
-    for (place, value) in array.elements() {
-        elements[place as usize] = to_json(value, holes)?;
-    }
-    Ok(Json::Array(elements))
 }
 
 fn view_to_json(view: &View) -> Result<Json, NotJson> {

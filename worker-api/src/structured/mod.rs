@@ -2,7 +2,9 @@
 //!
 //! V8 writes JavaScript values as bytes, version 15 of its format, and Node's IPC puts a
 //! length before each. [`decode`] and [`encode`] turn those bytes into a [`Value`] and back;
-//! [`frame`] and [`Frames`] are the lengths. Nothing here reads or writes a channel.
+//! [`frame`] and [`Frames`] are the lengths. A channel does all that by itself: see
+//! [`Channel::send_structured`](crate::Channel::send_structured) and
+//! [`Message::structured`](crate::Message::structured).
 //!
 //! ```
 //! use worker_api::structured::{Value, decode, encode};
@@ -47,6 +49,7 @@ mod view;
 mod writer;
 
 pub use bigint::BigInt;
+pub(crate) use decode::beginning;
 pub use decode::{DEEPEST, MOST_VALUES, decode};
 pub use encode::{encode, frame};
 pub use error::{DecodeError, EncodeError, NotJson, OutOfRange};

@@ -11,16 +11,16 @@ use std::{
 };
 
 use super::{
-    frame::Frames,
+    codec::Inflow,
     outbox::{Outbox, Refusal, Rider},
-    packet::{ACK, NACK, Packet},
+    packet::Packet,
 };
 use crate::{
-    Error, Result,
+    Error, Result, Serialization,
     sys::{receive, transmit},
 };
 
-/// The longest line that is taken, unless said otherwise: 128 MiB.
+/// The longest message that is taken, unless said otherwise: 128 MiB.
 pub const LONGEST_LINE: usize = 128 << 20;
 
 /// From so many unwritten bytes on the other side does not keep up: Node's 128 KiB.
@@ -75,7 +75,8 @@ pub enum Fill {
 #[derive(Debug)]
 pub struct Link {
     socket: Arc<UnixStream>,
-    frames: Frames,
+    serialization: Serialization,
+    inflow: Inflow,
     /// Each with the place in the stream up to which its message must have begun.
     descriptors: VecDeque<(OwnedFd, u64)>,
     /// For `receive`, kept to save the allocation.
@@ -84,16 +85,22 @@ pub struct Link {
 }
 
 impl Link {
-    /// A channel over the socket, which is made non-blocking.
+    /// A channel over the socket, which is made non-blocking, for messages of at most `longest`
+    /// bytes.
     ///
     /// # Errors
     ///
     /// What the system says.
-    pub fn new(socket: UnixStream, longest_line: usize) -> io::Result<Self> {
+    pub fn new(
+        socket: UnixStream,
+        longest: usize,
+        serialization: Serialization,
+    ) -> io::Result<Self> {
         socket.set_nonblocking(true)?;
         Ok(Self {
             socket: Arc::new(socket),
-            frames: Frames::new(longest_line),
+            serialization,
+            inflow: Inflow::new(serialization, longest),
             descriptors: VecDeque::new(),
             arrived: Vec::new(),
             outbox: Outbox::default(),
@@ -124,8 +131,8 @@ impl Link {
             self.arrived.clear();
             return Ok(Fill::Closed);
         }
-        self.frames.push(&scratch[..arrival.bytes]);
-        let end = self.frames.received();
+        self.inflow.push(&scratch[..arrival.bytes]);
+        let end = self.inflow.received();
         self.descriptors.extend(self.arrived.drain(..).map(|descriptor| (descriptor, end)));
         if self.descriptors.len() > MOST_STRAYS {
             return Err(Error::protocol("descriptors that no message announces"));
@@ -139,9 +146,8 @@ impl Link {
     ///
     /// [`Error::Decode`] and [`Error::Protocol`]: the channel cannot be used any more.
     pub fn next_received(&mut self) -> Result<Option<Received>> {
-        let line = self.frames.next_line().map_err(|_| Error::protocol("a line is too long"))?;
-        let Some(line) = line else { return Ok(None) };
-        let received = match Packet::decode(line)? {
+        let Some(packet) = self.inflow.next_packet()? else { return Ok(None) };
+        let received = match packet {
             Packet::Handle { kind, packet } => {
                 Received::Message { packet: *packet, attachment: self.attachment(kind) }
             }
@@ -163,11 +169,11 @@ impl Link {
     fn attachment(&mut self, kind: String) -> Attachment {
         match self.descriptors.pop_front() {
             Some((descriptor, _)) => {
-                self.outbox.push_answer(ACK);
+                self.outbox.push_answer(self.serialization.ack());
                 Attachment::Descriptor(descriptor, kind)
             }
             None => {
-                self.outbox.push_answer(NACK);
+                self.outbox.push_answer(self.serialization.nack());
                 Attachment::Missing
             }
         }
@@ -177,23 +183,23 @@ impl Link {
     /// it. Once all those are through, it belongs to none.
     fn check_strays(&mut self) -> Result<()> {
         match self.descriptors.front() {
-            Some(&(_, end)) if end <= self.frames.position() => {
+            Some(&(_, end)) if end <= self.inflow.position() => {
                 Err(Error::protocol("a descriptor that no message announces"))
             }
             _ => Ok(()),
         }
     }
 
-    /// Queues one line, newline included. [`flush`](Self::flush) writes it.
+    /// Queues the bytes of one message. [`flush`](Self::flush) writes it.
     ///
     /// # Errors
     ///
     /// [`Error::Full`] if so much is queued that it is not taken.
-    pub fn send(&mut self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
-        if self.outbox.queued() > 0 && self.outbox.queued() + line.len() > FULL {
+    pub fn send(&mut self, message: Vec<u8>, rider: Option<Rider>) -> Result<()> {
+        if self.outbox.queued() > 0 && self.outbox.queued() + message.len() > FULL {
             return Err(Error::Full);
         }
-        self.outbox.push(line, rider);
+        self.outbox.push(message, rider);
         Ok(())
     }
 
@@ -222,9 +228,14 @@ impl Link {
         Arc::clone(&self.socket)
     }
 
-    /// How many bytes have come in whole lines so far.
+    /// How it writes messages.
+    pub fn serialization(&self) -> Serialization {
+        self.serialization
+    }
+
+    /// How many bytes have come in whole messages so far.
     pub fn position(&self) -> u64 {
-        self.frames.position()
+        self.inflow.position()
     }
 
     /// Bytes that are not written yet.

@@ -3,8 +3,10 @@
 //! `docs/protocol.md` describes the bytes. None of this waits or keeps a clock. It follows
 //! the needs of the `cluster` crate, so a minor version may change it.
 
+mod advanced;
 mod bind;
 mod cluster;
+mod codec;
 mod frame;
 mod host;
 mod link;

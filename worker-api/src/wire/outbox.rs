@@ -75,7 +75,7 @@ pub enum Refusal {
 }
 
 impl Outbox {
-    /// Queues one message, newline included.
+    /// Queues the bytes of one message.
     pub fn push(&mut self, bytes: Vec<u8>, rider: Option<Rider>) {
         self.queued += bytes.len();
         self.riders += usize::from(rider.is_some());

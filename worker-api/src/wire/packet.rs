@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{cluster::Cluster, shortcut};
-use crate::{Error, Result};
+use crate::{Error, Result, structured};
 
 /// The answer to a message whose descriptor has come.
 pub const ACK: &[u8] = b"{\"cmd\":\"NODE_HANDLE_ACK\"}\n";
@@ -18,6 +18,10 @@ const PREFIX: &str = "NODE_";
 pub enum Packet {
     /// Any JSON value that is not internal.
     User(Value),
+    /// Any structured value that is not internal.
+    Structured(structured::Value),
+    /// A structured value that is none here; what follows it can be read.
+    Unreadable(structured::DecodeError),
     /// A message that comes with a descriptor (`NODE_HANDLE`).
     Handle {
         /// Which of Node's five kinds, as the sender says.
@@ -73,10 +77,10 @@ impl Packet {
         Self::of(value)
     }
 
-    fn of(value: Value) -> Result<Self> {
+    pub(super) fn of(value: Value) -> Result<Self> {
         let Value::Object(mut object) = value else { return Ok(Self::User(value)) };
         let internal = match object.get("cmd") {
-            Some(Value::String(cmd)) => cmd.len() > PREFIX.len() && cmd.starts_with(PREFIX),
+            Some(Value::String(cmd)) => is_internal(cmd),
             _ => false,
         };
         if !internal {
@@ -116,6 +120,10 @@ impl Packet {
         };
         Ok(Self::Handle { kind, packet: Box::new(packet) })
     }
+}
+
+pub(super) fn is_internal(cmd: &str) -> bool {
+    cmd.len() > PREFIX.len() && cmd.starts_with(PREFIX)
 }
 
 fn key(object: &mut Map<String, Value>) -> Result<String> {
@@ -175,20 +183,27 @@ pub fn encode_with<T: Serialize + ?Sized>(label: Label, message: &T) -> Result<V
 ///
 /// As [`encode`].
 pub fn encode_sockets(sockets: &Sockets) -> Result<Vec<u8>> {
-    #[derive(Serialize)]
-    struct Line<'a> {
-        cmd: &'static str,
-        key: &'a str,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        count: Option<u64>,
+    encode(&sockets.to_json())
+}
+
+#[derive(Serialize)]
+struct SocketsLine<'a> {
+    cmd: &'static str,
+    key: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    count: Option<u64>,
+}
+
+impl Sockets {
+    pub(super) fn to_json(&self) -> impl Serialize + '_ {
+        let (cmd, key, count) = match self {
+            Self::NotifyClose(key) => ("NODE_SOCKET_NOTIFY_CLOSE", key, None),
+            Self::AllClosed(key) => ("NODE_SOCKET_ALL_CLOSED", key, None),
+            Self::GetCount(key) => ("NODE_SOCKET_GET_COUNT", key, None),
+            Self::Count(key, count) => ("NODE_SOCKET_COUNT", key, Some(*count)),
+        };
+        SocketsLine { cmd, key, count }
     }
-    let (cmd, key, count) = match sockets {
-        Sockets::NotifyClose(key) => ("NODE_SOCKET_NOTIFY_CLOSE", key, None),
-        Sockets::AllClosed(key) => ("NODE_SOCKET_ALL_CLOSED", key, None),
-        Sockets::GetCount(key) => ("NODE_SOCKET_GET_COUNT", key, None),
-        Sockets::Count(key, count) => ("NODE_SOCKET_COUNT", key, Some(*count)),
-    };
-    encode(&Line { cmd, key, count })
 }
 
 #[cfg(test)]

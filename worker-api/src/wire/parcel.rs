@@ -9,25 +9,25 @@ use std::{
 use serde::Serialize;
 use socket2::SockRef;
 
-use super::{
-    link::Attachment,
-    outbox::Rider,
-    packet::{Label, encode_with},
-};
-use crate::{Error, Handle, Message, Result, handle::Kind};
+use super::{link::Attachment, outbox::Rider, packet::Label};
+use crate::{Error, Handle, Message, Result, Serialization, handle::Kind};
 
 /// Node's backlog, used where a received server does not listen yet.
 const BACKLOG: i32 = 511;
 
-/// The line and the descriptor for a user's message with a handle.
+/// The bytes and the descriptor for a user's message with a handle.
 ///
 /// # Errors
 ///
 /// [`Error::Encode`], and `InvalidInput` if the descriptor is not what the handle says: a
 /// Node process that receives it would abort.
-pub fn pack<T: Serialize + ?Sized>(message: &T, handle: Handle) -> Result<(Vec<u8>, Rider)> {
+pub fn pack<T: Serialize + ?Sized>(
+    serialization: Serialization,
+    message: &T,
+    handle: Handle,
+) -> Result<(Vec<u8>, Rider)> {
     let label = label(&handle)?;
-    let line = encode_with(label, message)?;
+    let line = serialization.encode_with(label, message)?;
     let resend = label.kind == "net.Socket";
     Ok((line, Rider { descriptor: Arc::new(OwnedFd::from(handle)), resend, tag: None }))
 }
@@ -56,13 +56,14 @@ fn label(handle: &Handle) -> io::Result<Label> {
 /// # Errors
 ///
 /// [`Error::Protocol`] if the descriptor is not what its label says.
-pub fn unpack(value: serde_json::Value, attachment: Attachment) -> Result<Option<Message>> {
-    let handle = match attachment {
+pub fn unpack(message: impl Into<Message>, attachment: Attachment) -> Result<Option<Message>> {
+    let mut message = message.into();
+    message.handle = match attachment {
         Attachment::Nothing => None,
         Attachment::Missing => return Ok(None),
         Attachment::Descriptor(descriptor, kind) => Some(open(descriptor, &kind)?),
     };
-    Ok(Some(Message::new(value, handle)))
+    Ok(Some(message))
 }
 
 fn open(descriptor: OwnedFd, kind: &str) -> Result<Handle> {

@@ -14,9 +14,10 @@ use tokio::{
 
 use super::{Listener, UdpSocket, departure::Departure, driver};
 use crate::{
-    Error, Handle, ListenOptions, Message, Result, ToAddress,
+    Error, Handle, ListenOptions, Message, Result, Serialization, ToAddress,
+    structured::Value,
     sys::watch,
-    wire::{Rider, encode, pack},
+    wire::{Rider, pack},
 };
 
 /// This process as a worker; see [`crate::Worker`]. Clones are the same worker.
@@ -70,6 +71,11 @@ impl Worker {
     /// The number that the master gave to this worker: 1 and up, never given again.
     pub fn id(&self) -> u32 {
         self.worker.id()
+    }
+
+    /// How the channel to the master writes messages.
+    pub fn serialization(&self) -> Serialization {
+        self.worker.serialization()
     }
 
     /// Listens on an address through the master, which all workers that name it share.
@@ -141,9 +147,20 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::Encode`] if it cannot be JSON, [`Error::Disconnected`] if the master is gone.
+    /// [`Error::Encode`] if serde cannot say it in JSON's terms, [`Error::Disconnected`] if the
+    /// master is gone.
     pub async fn send<T: Serialize + ?Sized>(&self, message: &T) -> Result<()> {
-        self.write(encode(message)?, None).await
+        self.write(self.serialization().encode(message)?, None).await
+    }
+
+    /// Sends a structured value as [`send`](Self::send) does: bytes, dates, maps and what else
+    /// JSON has no word for.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send), and [`Error::NotAdvanced`] if the channel speaks JSON.
+    pub async fn send_structured(&self, value: &Value) -> Result<()> {
+        self.write(self.serialization().encode_structured(value)?, None).await
     }
 
     /// Sends a message with a socket and waits until the master has it. The socket is the
@@ -156,13 +173,13 @@ impl Worker {
     where
         T: Serialize + ?Sized,
     {
-        let (line, rider) = pack(message, handle.into())?;
-        self.write(line, Some(rider)).await
+        let (message, rider) = pack(self.serialization(), message, handle.into())?;
+        self.write(message, Some(rider)).await
     }
 
-    async fn write(&self, line: Vec<u8>, rider: Option<Rider>) -> Result<()> {
+    async fn write(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<()> {
         let endpoint = &self.worker.core.endpoint;
-        endpoint.try_send(line, rider)?;
+        endpoint.try_send(message, rider)?;
         while !endpoint.lock().write_out()? {
             let mut guard = self.views.written.readable().await?;
             if !endpoint.lock().is_written() {
@@ -180,7 +197,7 @@ impl Worker {
     ///
     /// # Errors
     ///
-    /// [`Error::Decode`] and [`Error::Protocol`], once, if the master wrote rubbish.
+    /// As [`crate::Worker::recv`].
     pub async fn recv(&self) -> Result<Option<Message>> {
         loop {
             let mut guard = self.views.inbox.readable().await?;

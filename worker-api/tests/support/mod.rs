@@ -15,8 +15,9 @@ use std::{
 
 use nix::poll::{PollFd, PollFlags, poll};
 use serde_json::Value;
-use worker_api::wire::{
-    Act, Cluster, Fill, Label, Link, Packet, Received, Reply, Rider, encode, encode_with,
+use worker_api::{
+    Serialization,
+    wire::{Act, Cluster, Fill, Label, Link, Packet, Received, Reply, Rider, encode, encode_with},
 };
 
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -78,7 +79,10 @@ impl Master {
     /// A channel; the second end is the worker's.
     pub(crate) fn pair() -> (Self, OwnedFd) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (Self { link: Link::new(ours, 1 << 20).unwrap(), seq: 0 }, theirs.into())
+        (
+            Self { link: Link::new(ours, 1 << 20, Serialization::Json).unwrap(), seq: 0 },
+            theirs.into(),
+        )
     }
 
     /// What the worker says next; `None` at the end.

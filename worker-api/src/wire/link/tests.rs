@@ -1,5 +1,8 @@
 use super::*;
-use crate::wire::{Label, encode, encode_with};
+use crate::{
+    structured,
+    wire::{ACK, Label, NACK, encode_with},
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use std::{
@@ -10,9 +13,15 @@ use std::{
 
 const LABEL: Label = Label { kind: "net.Native", dgram_type: None };
 
+const BOTH: [Serialization; 2] = [Serialization::Json, Serialization::Advanced];
+
 fn pair() -> (Link, UnixStream) {
+    pair_of(Serialization::Json)
+}
+
+fn pair_of(serialization: Serialization) -> (Link, UnixStream) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    (Link::new(ours, 1000).unwrap(), theirs)
+    (Link::new(ours, 1000, serialization).unwrap(), theirs)
 }
 
 fn write(peer: &UnixStream, bytes: &[u8], descriptor: Option<BorrowedFd<'_>>) {
@@ -104,14 +113,20 @@ fn text_without_a_newline_at_the_end_is_dropped() {
 
 #[test]
 fn descriptors_in_both_directions_do_not_deadlock() {
+    for how in BOTH {
+        descriptors_cross(how);
+    }
+}
+
+fn descriptors_cross(how: Serialization) {
     let (ours, theirs) = UnixStream::pair().unwrap();
-    let mut links = [Link::new(ours, 1000).unwrap(), Link::new(theirs, 1000).unwrap()];
+    let mut links = [ours, theirs].map(|end| Link::new(end, 1000, how).unwrap());
     let file = Arc::new(OwnedFd::from(TcpListener::bind("127.0.0.1:0").unwrap()));
     for link in &mut links {
         for number in 0..10 {
             let descriptor = Arc::clone(&file);
             let rider = Some(Rider { descriptor, resend: false, tag: Some(number) });
-            link.send(encode_with(LABEL, &number).unwrap(), rider).unwrap();
+            link.send(how.encode_with(LABEL, &number).unwrap(), rider).unwrap();
         }
     }
     let mut delivered = 0;
@@ -138,6 +153,78 @@ fn a_lost_listener_is_reported_with_its_tag() {
     assert!(matches!(all[..], [Received::Lost(Rider { tag: Some(9), .. })]));
 }
 
+/// The text of a user's message.
+fn text(packet: Packet) -> String {
+    match packet {
+        Packet::User(Value::String(text)) | Packet::Structured(structured::Value::String(text)) => {
+            text
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn lengths_without_a_message_are_harmless() {
+    // A length that may not be ends the channel at once; others may still be kept.
+    for (length, is_over) in [
+        (1_u32, false),
+        (1000, false),
+        (1001, true),
+        (i32::MAX as u32 - 1, true),
+        (i32::MAX as u32, true),
+        (i32::MAX as u32 + 1, true),
+        (u32::MAX, true),
+    ] {
+        let (mut link, peer) = pair_of(Serialization::Advanced);
+        write(&peer, &length.to_be_bytes()[..3], None);
+        assert!(read_all(&mut link).unwrap().is_empty());
+        write(&peer, &length.to_be_bytes()[3..], None);
+        match read_all(&mut link) {
+            Ok(all) => assert!(all.is_empty() && !is_over, "{length}"),
+            Err(error) => {
+                assert!(is_over && matches!(error, Error::Protocol { .. }), "{length}: {error:?}");
+            }
+        }
+        drop(peer);
+        assert_eq!(link.fill(&mut [0; 16]).unwrap(), Fill::Closed);
+    }
+}
+
+/// `object`, whose `Date` becomes the object itself.
+fn with_cycle(object: &structured::Value) -> Vec<u8> {
+    let bytes = structured::encode(object).unwrap();
+    let date = [b'D', 0, 0, 0, 0, 0, 0, 0, 0];
+    let place = bytes.windows(date.len()).position(|window| window == date).unwrap();
+    let value = [&bytes[..place], b"^\0", &bytes[place + date.len()..]].concat();
+    [&(value.len() as u32).to_be_bytes()[..], &value].concat()
+}
+
+fn object<const SIZE: usize>(entries: [(&str, structured::Value); SIZE]) -> structured::Value {
+    structured::Value::Object(entries.map(|(name, value)| (name.to_owned(), value)).into())
+}
+
+#[test]
+fn after_a_message_that_is_none_here_the_next_one_comes() {
+    let (mut link, peer) = pair_of(Serialization::Advanced);
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let cycle = object([("me", structured::Value::Date(0.0))]);
+    write(&peer, &with_cycle(&cycle), None);
+    let parts = [("cmd", "NODE_HANDLE".into()), ("type", "net.Server".into()), ("msg", cycle)];
+    write(&peer, &with_cycle(&object(parts)), Some(server.as_fd()));
+    write(&peer, &Serialization::Advanced.encode("next").unwrap(), None);
+    let [first, second, third] = <[_; 3]>::try_from(read_all(&mut link).unwrap()).unwrap();
+    let is_unreadable =
+        |packet: &Packet| *packet == Packet::Unreadable(structured::DecodeError::Cycle);
+    assert!(matches!(first, Received::Message { packet, attachment: Attachment::Nothing }
+        if is_unreadable(&packet)));
+    assert!(matches!(second, Received::Message { packet, attachment: Attachment::Descriptor(..) }
+        if is_unreadable(&packet)));
+    let Received::Message { packet, attachment: Attachment::Nothing } = third else { panic!() };
+    assert_eq!(text(packet), "next");
+    assert!(link.flush().unwrap());
+    assert_eq!(peer_reads(&peer), String::from_utf8_lossy(Serialization::Advanced.ack()));
+}
+
 /// A message of the property test: its text, and whether a descriptor goes with it.
 fn messages() -> impl Strategy<Value = Vec<(String, bool)>> {
     prop::collection::vec((".{0,30}", any::<bool>()), 0..12)
@@ -149,18 +236,19 @@ proptest! {
     #[test]
     fn each_descriptor_finds_its_message(
         messages in messages(),
+        how in prop::sample::select(BOTH.to_vec()),
         cuts in prop::collection::vec(1usize..40, 1..12),
         places in prop::collection::vec(any::<prop::sample::Index>(), 12),
     ) {
-        let (mut link, peer) = pair();
+        let (mut link, peer) = pair_of(how);
         let mut cut = cuts.iter().cycle();
         let mut expected = Vec::new();
         let mut seen = Vec::new();
         for ((text, with), place) in messages.iter().zip(&places) {
             let pipe = with.then(|| io::pipe().unwrap().0);
             let line = match with {
-                true => encode_with(LABEL, text).unwrap(),
-                false => encode(text).unwrap(),
+                true => how.encode_with(LABEL, text).unwrap(),
+                false => how.encode(text).unwrap(),
             };
             expected.push((text.clone(), pipe.as_ref().map(inode)));
             let mut chunks = Vec::new();
@@ -181,21 +269,22 @@ proptest! {
         }
         seen.extend(read_all(&mut link).unwrap());
         let seen: Vec<_> = seen.into_iter().map(|received| match received {
-            Received::Message { packet: Packet::User(Value::String(text)), attachment } => {
-                match attachment {
-                    Attachment::Descriptor(descriptor, _) => (text, Some(inode(&descriptor))),
-                    Attachment::Nothing => (text, None),
-                    Attachment::Missing => panic!("missing"),
-                }
-            }
+            Received::Message { packet, attachment } => match attachment {
+                Attachment::Descriptor(descriptor, _) => (text(packet), Some(inode(&descriptor))),
+                Attachment::Nothing => (text(packet), None),
+                Attachment::Missing => panic!("missing"),
+            },
             other => panic!("{other:?}"),
         }).collect();
         prop_assert_eq!(seen, expected);
     }
 
     #[test]
-    fn no_bytes_panic_or_hang(chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..8)) {
-        let (mut link, peer) = pair();
+    fn no_bytes_panic_or_hang(
+        chunks in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..200), 1..8),
+        how in prop::sample::select(BOTH.to_vec()),
+    ) {
+        let (mut link, peer) = pair_of(how);
         for chunk in &chunks {
             write(&peer, chunk, None);
             if read_all(&mut link).is_err() {

@@ -16,7 +16,7 @@ use socket2::SockRef;
 
 use super::LONG;
 use crate::{
-    Worker,
+    Serialization, Worker,
     latch::wait,
     wire::{
         Act, Attachment, Cluster, Fill, LONGEST_LINE, Label, Link, Packet, Query, Received, Reply,
@@ -42,9 +42,12 @@ pub(super) struct Server {
 /// A master and its worker.
 pub(super) fn pair() -> (Master, Worker) {
     let (one, other) = UnixStream::pair().unwrap();
-    let link = Link::new(one, LONGEST_LINE).unwrap();
+    let link = Link::new(one, LONGEST_LINE, Serialization::Json).unwrap();
     let door = TcpListener::bind("127.0.0.1:0").unwrap();
-    (Master { link, seq: 0, heard: Vec::new(), door }, Worker::new(1, other).unwrap())
+    (
+        Master { link, seq: 0, heard: Vec::new(), door },
+        Worker::new(1, other, Serialization::Json).unwrap(),
+    )
 }
 
 impl Master {

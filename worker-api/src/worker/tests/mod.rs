@@ -51,7 +51,7 @@ struct Master {
 /// A worker that has said that it is online, and its master.
 fn pair() -> (Worker, Master) {
     let (one, socket) = UnixStream::pair().unwrap();
-    let worker = Worker::new(7, one).unwrap();
+    let worker = Worker::new(7, one, Serialization::Json).unwrap();
     let mut master = Master { socket, bytes: Vec::new(), descriptors: Vec::new() };
     master.expect(r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#);
     (worker, master)

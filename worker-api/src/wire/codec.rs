@@ -1,0 +1,198 @@
+//! Both ways to write a message, and to read one.
+
+use serde::Serialize;
+
+use super::{
+    frame::Frames as Lines,
+    packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with},
+};
+use crate::{
+    Error, Result, Serialization,
+    structured::{Frames as Values, Value, frame},
+};
+
+/// As [`ACK`], on an advanced channel.
+const ADVANCED_ACK: &[u8] = b"\0\0\0\x1b\xff\x0fo\"\x03cmd\"\x0fNODE_HANDLE_ACK{\x01";
+/// As [`NACK`], on an advanced channel.
+const ADVANCED_NACK: &[u8] = b"\0\0\0\x1c\xff\x0fo\"\x03cmd\"\x10NODE_HANDLE_NACK{\x01";
+
+/// For those who build a master: messages as bytes, for [`Link::send`](super::Link::send).
+impl Serialization {
+    /// The bytes of a message without a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if serde cannot say it in JSON's terms, or it is nested too deeply.
+    pub fn encode<T: Serialize + ?Sized>(self, message: &T) -> Result<Vec<u8>> {
+        match self {
+            Self::Json => encode(message),
+            Self::Advanced => Ok(frame(&to_value(message)?)?),
+        }
+    }
+
+    /// The bytes of a structured value without a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotAdvanced`] with JSON, [`Error::Encode`] for what no process could read.
+    pub fn encode_structured(self, value: &Value) -> Result<Vec<u8>> {
+        match self {
+            Self::Json => Err(Error::NotAdvanced),
+            Self::Advanced => Ok(frame(value)?),
+        }
+    }
+
+    /// The bytes of a message with a descriptor.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_with<T>(self, label: Label, message: &T) -> Result<Vec<u8>>
+    where
+        T: Serialize + ?Sized,
+    {
+        match self {
+            Self::Json => encode_with(label, message),
+            Self::Advanced => Ok(frame(&around(label, to_value(message)?))?),
+        }
+    }
+
+    /// The bytes of a message about sockets that were sent.
+    ///
+    /// # Errors
+    ///
+    /// As [`encode`](Self::encode).
+    pub fn encode_sockets(self, sockets: &Sockets) -> Result<Vec<u8>> {
+        match self {
+            Self::Json => encode_sockets(sockets),
+            Self::Advanced => self.encode(&sockets.to_json()),
+        }
+    }
+
+    pub(super) fn ack(self) -> &'static [u8] {
+        match self {
+            Self::Json => ACK,
+            Self::Advanced => ADVANCED_ACK,
+        }
+    }
+
+    pub(super) fn nack(self) -> &'static [u8] {
+        match self {
+            Self::Json => NACK,
+            Self::Advanced => ADVANCED_NACK,
+        }
+    }
+}
+
+fn to_value<T: Serialize + ?Sized>(message: &T) -> Result<Value> {
+    let json =
+        serde_json::to_value(message).map_err(|source| Error::Encode { source: source.into() })?;
+    Ok(json.into())
+}
+
+/// The message that tells of a descriptor, its names in Node's order.
+fn around(label: Label, message: Value) -> Value {
+    let mut entries = vec![
+        ("cmd".to_owned(), "NODE_HANDLE".into()),
+        ("type".to_owned(), label.kind.into()),
+        ("msg".to_owned(), message),
+    ];
+    if let Some(dgram_type) = label.dgram_type {
+        entries.push(("dgramType".to_owned(), dgram_type.into()));
+    }
+    Value::Object(entries)
+}
+
+/// Cuts the stream of bytes into messages.
+#[derive(Debug)]
+pub(super) enum Inflow {
+    Json(Lines),
+    Advanced(Values),
+}
+
+impl Inflow {
+    pub(super) fn new(serialization: Serialization, longest: usize) -> Self {
+        match serialization {
+            Serialization::Json => Self::Json(Lines::new(longest)),
+            Serialization::Advanced => Self::Advanced(Values::new(longest)),
+        }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        match self {
+            Self::Json(lines) => lines.push(bytes),
+            Self::Advanced(values) => values.push(bytes),
+        }
+    }
+
+    /// How many bytes the stream has brought so far.
+    pub(super) fn received(&self) -> u64 {
+        match self {
+            Self::Json(lines) => lines.received(),
+            Self::Advanced(values) => values.received(),
+        }
+    }
+
+    /// The place in the stream behind the last message given out.
+    pub(super) fn position(&self) -> u64 {
+        match self {
+            Self::Json(lines) => lines.position(),
+            Self::Advanced(values) => values.position(),
+        }
+    }
+
+    pub(super) fn next_packet(&mut self) -> Result<Option<Packet>> {
+        let too_long = |_| Error::protocol("a message is too long");
+        match self {
+            Self::Json(lines) => {
+                lines.next_line().map_err(too_long)?.map(Packet::decode).transpose()
+            }
+            Self::Advanced(values) => {
+                values.next_frame().map_err(too_long)?.map(Packet::decode_advanced).transpose()
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::structured;
+    use serde_json::json;
+
+    fn read(bytes: &[u8]) -> Packet {
+        assert_eq!(bytes[..4], (bytes.len() as u32 - 4).to_be_bytes());
+        Packet::decode_advanced(&bytes[4..]).unwrap()
+    }
+
+    #[test]
+    fn answers_are_as_node_writes_them() {
+        let value = Value::Object(vec![("cmd".into(), "NODE_HANDLE_ACK".into())]);
+        assert_eq!(frame(&value).unwrap(), ADVANCED_ACK);
+        assert_eq!(read(ADVANCED_ACK), Packet::Ack);
+        let value = Value::Object(vec![("cmd".into(), "NODE_HANDLE_NACK".into())]);
+        assert_eq!(frame(&value).unwrap(), ADVANCED_NACK);
+        assert_eq!(read(ADVANCED_NACK), Packet::Nack);
+    }
+
+    #[test]
+    fn both_ways_say_the_same() {
+        let sockets = Sockets::Count("4:127.0.0.1:0".into(), 1);
+        let bytes = Serialization::Advanced.encode_sockets(&sockets).unwrap();
+        assert_eq!(read(&bytes), Packet::Sockets(sockets));
+
+        let label = Label { kind: "dgram.Socket", dgram_type: Some("udp4") };
+        let bytes = Serialization::Advanced.encode_with(label, &json!({ "n": 1 })).unwrap();
+        let n = Value::Object(vec![("n".into(), 1.into())]);
+        let packet = Box::new(Packet::Structured(n));
+        assert_eq!(read(&bytes), Packet::Handle { kind: "dgram.Socket".into(), packet });
+    }
+
+    #[test]
+    fn json_has_no_structured_values() {
+        let error = Serialization::Json.encode_structured(&Value::Date(0.0)).unwrap_err();
+        assert!(matches!(error, Error::NotAdvanced));
+        let bytes = Serialization::Advanced.encode_structured(&Value::Date(0.0)).unwrap();
+        assert_eq!(structured::decode(&bytes[4..]), Ok(Value::Date(0.0)));
+    }
+}
