@@ -70,6 +70,11 @@ pub enum Error {
         /// What the last one failed with, if that is known.
         last: Option<Box<dyn error::Error + Send + Sync>>,
     },
+    /// A supervisor's workers could not be replaced.
+    Reload {
+        /// Why.
+        reason: String,
+    },
     /// The worker's side, or a channel, failed.
     Worker(worker_api::Error),
     /// The operating system failed us, on nothing in particular.
@@ -90,7 +95,8 @@ impl Error {
             Self::Failed { .. }
             | Self::Overflow { .. }
             | Self::Aborted { .. }
-            | Self::Quorum { .. } => io::ErrorKind::Other,
+            | Self::Quorum { .. }
+            | Self::Reload { .. } => io::ErrorKind::Other,
         }
     }
 }
@@ -117,6 +123,7 @@ impl fmt::Display for Error {
             Self::Quorum { ready, wanted, .. } => {
                 write!(f, "only {ready} of at least {wanted} workers became ready")
             }
+            Self::Reload { reason } => write!(f, "the reload failed: {reason}"),
             Self::Worker(error) => fmt::Display::fmt(error, f),
             Self::Io(error) => fmt::Display::fmt(error, f),
         }
@@ -154,7 +161,8 @@ impl error::Error for Error {
             | Self::Failed { .. }
             | Self::TimedOut { .. }
             | Self::Overflow { .. }
-            | Self::Aborted { .. } => None,
+            | Self::Aborted { .. }
+            | Self::Reload { .. } => None,
         }
     }
 }

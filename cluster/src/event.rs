@@ -2,9 +2,9 @@
 
 use std::process::ExitStatus;
 
-use worker_api::{Address, Error, Message};
+use worker_api::{Address, Message};
 
-use crate::{Settings, WorkerRef};
+use crate::{Result, Settings, WorkerRef};
 
 /// What has happened, mostly to a worker. By the time it is reported the master has done its part;
 /// nothing has to be done about any event.
@@ -57,6 +57,11 @@ pub enum Event {
         /// All of them, as they are now.
         settings: Box<Settings>,
     },
+    /// A [`Supervised`](crate::Supervised) reload is over.
+    Reload {
+        /// The number of the new generation; or why the old workers that are left serve on.
+        outcome: Result<u64>,
+    },
     /// A worker broke the protocol, and lost its channel for that; with an error of `Decode` and
     /// an open channel it has only sent a message that is none here, say with an object inside
     /// itself ([`Serialization::Advanced`](crate::Serialization::Advanced)).
@@ -64,6 +69,6 @@ pub enum Event {
         /// Which one.
         worker: WorkerRef,
         /// What it did.
-        error: Error,
+        error: worker_api::Error,
     },
 }

@@ -87,7 +87,7 @@ pub use event::Event;
 pub use master::Master;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;
-pub use supervisor::Supervisor;
+pub use supervisor::{Status, Supervised, Supervisor, WorkerState, WorkerStatus};
 /// The worker's side, whole: its `Error` and `Result` are only here.
 pub use worker_api;
 pub use worker_api::{

@@ -1,0 +1,60 @@
+//! How a supervisor's workers are.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// How a supervisor and its workers are.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// The supervisor's process.
+    pub pid: u32,
+    /// The number of the last reload, from 0.
+    pub generation: u64,
+    /// How many workers there are to be.
+    pub size: usize,
+    /// Whether a reload is under way.
+    pub is_reloading: bool,
+    /// Whether it is coming to its end.
+    pub is_stopping: bool,
+    /// The workers by slot, and in a slot by age; then those that leave.
+    pub workers: Vec<WorkerStatus>,
+}
+
+/// How one worker is, or one slot that has none.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerStatus {
+    /// Its slot, from 0.
+    pub slot: usize,
+    /// Its number; `None`: the slot waits for a worker.
+    pub worker: Option<u32>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// The reload that started it.
+    pub generation: Option<u64>,
+    /// How far it is.
+    pub state: WorkerState,
+    /// Since it was started.
+    pub age: Option<Duration>,
+    /// How many workers the slot has had before.
+    pub restarts: u64,
+    /// How the slot's last worker ended that was not asked to.
+    pub last_exit: Option<String>,
+}
+
+/// How far a worker is.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkerState {
+    /// There is none; one is to be started.
+    Waiting,
+    /// Started, and not ready yet.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It was asked to leave, or does so by itself.
+    Leaving,
+}

@@ -1,0 +1,387 @@
+//! A supervisor at work.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    time::{Duration, Instant},
+};
+
+use mio::{Events, Interest, Poll, Registry, Token, event::Source, unix::SourceFd};
+
+use super::{
+    Start, Status, Supervisor, WorkerState, WorkerStatus,
+    journal::Journal,
+    policy::{Action, Phase, Policy},
+    signals::{Signals, Wish},
+};
+use crate::{
+    Error, Event, ForkOptions, Master, Result, Settings, alarm::Alarm, available_parallelism,
+};
+
+/// Events after which signals and deadlines have their turn, however many there are.
+const BATCH: usize = 1024;
+
+/// A supervisor at work: a [`Master`] that looks after its workers. It works only inside
+/// [`poll`](Self::poll).
+///
+/// As a mio source, or through [`AsFd`], it is readable when `poll` has work, deadlines
+/// included; then call `poll(Some(Duration::ZERO))` until it gives `None`.
+#[derive(Debug)]
+pub struct Supervised {
+    master: Master,
+    policy: Policy,
+    options: ForkOptions,
+    signals: Option<Signals>,
+    poll: Poll,
+    ready: Events,
+    alarm: Alarm,
+    journal: Journal,
+    events: VecDeque<Event>,
+}
+
+impl Supervised {
+    pub(super) fn new(supervisor: Supervisor) -> Result<Self> {
+        let Supervisor { start, workers, options, limits, takes_signals } = supervisor;
+        let (master, adopted) = match start {
+            Start::Settings(settings) => (Master::new(settings.ignore_interrupt())?, Vec::new()),
+            Start::Master(mut master) => {
+                master.setup(Settings::new().ignore_interrupt())?;
+                let workers = master.workers();
+                (*master, workers)
+            }
+        };
+        let slots = match adopted.len() {
+            0 => workers.unwrap_or_else(available_parallelism),
+            forked => forked,
+        };
+        let now = Instant::now();
+        let signals = if takes_signals { Some(Signals::take()?) } else { None };
+        let mut supervised = Self {
+            master,
+            policy: Policy::new(slots, limits, now),
+            options,
+            signals,
+            poll: Poll::new()?,
+            ready: Events::with_capacity(8),
+            alarm: Alarm::new()?,
+            journal: Journal::default(),
+            events: VecDeque::new(),
+        };
+        for (slot, worker) in adopted.iter().enumerate() {
+            supervised.policy.started(slot, worker.id(), now);
+            supervised.journal.started(worker.id(), now);
+        }
+        supervised.watch()?;
+        Ok(supervised)
+    }
+
+    fn watch(&self) -> io::Result<()> {
+        let watched = [
+            Some(self.master.as_raw_fd()),
+            Some(self.alarm.as_raw_fd()),
+            self.signals.as_ref().map(AsRawFd::as_raw_fd),
+        ];
+        for (number, watched) in watched.into_iter().enumerate() {
+            if let Some(watched) = watched {
+                let mut source = SourceFd(&watched);
+                self.poll.registry().register(&mut source, Token(number), Interest::READABLE)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event, waiting at most so long; `None` for the timeout: as long as it takes.
+    /// `None` for an event: not in time, or, as [`is_finished`](Self::is_finished) tells, all
+    /// has ended. Nothing has to be done about any event.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Quorum`] when too few workers become ready, else what the system says about
+    /// waiting.
+    pub fn poll(&mut self, timeout: Option<Duration>) -> Result<Option<Event>> {
+        let end = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        let mut in_time = true;
+        loop {
+            let is_all = self.work()?;
+            if let Some(event) = self.events.pop_front() {
+                return Ok(Some(event));
+            }
+            if self.is_finished() {
+                return Ok(None);
+            }
+            if is_all {
+                self.alarm.set(self.policy.deadline())?;
+                if !in_time {
+                    return Ok(None);
+                }
+                in_time = self.wait(end)?;
+            }
+        }
+    }
+
+    /// Everything that can be done without waiting; whether that was all.
+    fn work(&mut self) -> Result<bool> {
+        let wishes = self.signals.as_mut().map(Signals::wishes).unwrap_or_default();
+        for wish in wishes {
+            self.obey(wish);
+        }
+        let is_all = self.take_note()?;
+        let mut acted = false;
+        while let Some(action) = self.policy.next(Instant::now()) {
+            self.carry_out(action)?;
+            acted = true;
+        }
+        Ok(is_all && !acted)
+    }
+
+    /// Takes note of what has happened, before anything is done about any of it; whether that
+    /// was all.
+    fn take_note(&mut self) -> Result<bool> {
+        for _ in 0..BATCH {
+            self.master.expect_workers(self.policy.has_vacancy());
+            let Some(event) = self.master.poll(Some(Duration::ZERO))? else { return Ok(true) };
+            self.note(&event);
+            self.events.push_back(event);
+        }
+        Ok(false)
+    }
+
+    fn wait(&mut self, end: Option<Instant>) -> Result<bool> {
+        let left = end.map(|end| end.saturating_duration_since(Instant::now()));
+        match self.poll.poll(&mut self.ready, left) {
+            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
+            _ => {}
+        }
+        self.alarm.rang();
+        Ok(end.is_none_or(|end| Instant::now() < end))
+    }
+
+    fn obey(&mut self, wish: Wish) {
+        log::info!("asked by a signal: {wish:?}");
+        match wish {
+            Wish::Stop => self.stop(),
+            Wish::Reload => _ = self.reload(),
+            Wish::OneMore => self.scale(self.policy.size() + 1),
+            Wish::OneFewer => self.scale(self.policy.size() - 1),
+            Wish::Pause => self.pause(),
+            Wish::ReopenLogs | Wish::Upgrade => log::warn!("there is nothing to {wish:?}"),
+        }
+    }
+
+    fn carry_out(&mut self, action: Action) -> Result<()> {
+        match action {
+            Action::Start { slot } => self.start(slot),
+            Action::Disconnect { worker } => {
+                if let Some(worker) = self.master.worker(worker) {
+                    worker.disconnect();
+                }
+            }
+            Action::Kill { worker, signal } => {
+                if let Some(worker) = self.master.worker(worker) {
+                    log::warn!("{worker} (pid {}) gets {signal}", worker.pid());
+                    worker.kill(signal)?;
+                }
+            }
+            Action::Reloaded(verdict) => {
+                let outcome = self.journal.outcome(verdict);
+                match &outcome {
+                    Ok(generation) => log::info!("reloaded: generation {generation}"),
+                    Err(error) => log::error!("{error:?}"),
+                }
+                self.events.push_back(Event::Reload { outcome });
+            }
+            Action::GiveUp => {
+                let (ready, wanted) = self.policy.quorum();
+                let last = self.journal.trouble().map(Into::into);
+                return Err(Error::Quorum { ready, wanted, last });
+            }
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, slot: usize) {
+        let now = Instant::now();
+        match self.master.fork_with(&self.options) {
+            Ok(worker) => {
+                self.policy.started(slot, worker.id(), now);
+                self.journal.started(worker.id(), now);
+            }
+            Err(error) => {
+                log::error!("{error:?}");
+                self.journal.not_started(&error);
+                self.policy.failed(slot, now);
+            }
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let now = Instant::now();
+        match event {
+            Event::Online { worker } => self.policy.online(worker.id()),
+            Event::Listening { worker, .. } | Event::Ready { worker } => {
+                self.policy.ready(worker.id(), now);
+            }
+            Event::Disconnect { worker } => self.policy.disconnected(worker.id(), now),
+            Event::Exit { worker, status } => {
+                if !worker.exited_after_disconnect() {
+                    log::warn!("{worker} (pid {}) is gone: {status}", worker.pid());
+                }
+                let slot = self.policy.place_of(worker.id()).map(|(slot, ..)| slot);
+                self.journal.ended(worker, *status, slot);
+                self.policy.exited(worker.id(), now);
+            }
+            _ => {}
+        }
+    }
+
+    /// Replaces all workers by new ones, one at a time (see [`Supervisor::max_surge`]): each old
+    /// one leaves when its successor is ready. If one of these fails, the old ones that are left
+    /// serve on. The outcome is reported as [`Event::Reload`]: `Ok` with the number of the new
+    /// generation, which this gives as well, or why not. A reload that is under way is
+    /// superseded.
+    pub fn reload(&mut self) -> u64 {
+        self.policy.reload(Instant::now())
+    }
+
+    /// As many workers from now on; at least 1.
+    pub fn scale(&mut self, workers: usize) {
+        self.policy.scale(workers, Instant::now());
+    }
+
+    /// Asks all workers to leave, and keeps the sockets: connections wait in their queues until
+    /// [`reload`](Self::reload) or [`scale`](Self::scale) brings workers again.
+    pub fn pause(&mut self) {
+        self.policy.pause(Instant::now());
+    }
+
+    /// Replaces one worker, which leaves when its successor is ready; if that one fails the old
+    /// one stays. `false`: it does not serve, or others are being replaced just now.
+    pub fn renew(&mut self, worker: u32) -> bool {
+        self.policy.renew(worker)
+    }
+
+    /// A worker that serves does not answer any more: it gets `SIGABRT`, for its stacks or its
+    /// core, and one second later `SIGKILL`; another is started at once.
+    pub fn hung(&mut self, worker: u32) {
+        self.policy.hung(worker, Instant::now());
+    }
+
+    /// Asks a worker to leave, and starts another in its place at once.
+    pub fn dismiss(&mut self, worker: u32) {
+        self.policy.dismiss(worker, Instant::now());
+    }
+
+    /// Asks all workers to leave, and ends when they have. Asked again, it does not wait for
+    /// them any more: they get `SIGTERM`, then `SIGKILL`.
+    pub fn stop(&mut self) {
+        self.policy.stop(Instant::now());
+        self.master.unpin();
+    }
+
+    /// Whether all has ended.
+    pub fn is_finished(&self) -> bool {
+        self.policy.is_stopped() && self.events.is_empty()
+    }
+
+    /// The master with the workers.
+    pub fn master(&self) -> &Master {
+        &self.master
+    }
+
+    /// Changes the settings for workers to come, as [`Master::setup`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Master::setup`].
+    pub fn setup(&mut self, settings: Settings) -> Result<()> {
+        self.master.setup(settings)
+    }
+
+    /// How the workers are.
+    pub fn status(&self) -> Status {
+        let now = Instant::now();
+        let mut workers: Vec<_> =
+            self.master.workers().iter().filter_map(|one| self.worker_status(one, now)).collect();
+        for (slot, starts) in self.policy.slots() {
+            if workers.iter().all(|one| one.slot != slot || one.state == WorkerState::Leaving) {
+                workers.push(self.vacancy(slot, starts));
+            }
+        }
+        workers.sort_by_key(|one| (one.state == WorkerState::Leaving, one.slot, one.worker));
+        Status {
+            pid: std::process::id(),
+            generation: self.policy.generation(),
+            size: self.policy.size(),
+            is_reloading: self.policy.is_reloading(),
+            is_stopping: self.policy.is_stopping(),
+            workers,
+        }
+    }
+
+    fn worker_status(&self, worker: &crate::WorkerRef, now: Instant) -> Option<WorkerStatus> {
+        let (slot, generation, phase) = self.policy.place_of(worker.id())?;
+        let starts = self.policy.slots().nth(slot).map_or(1, |(_, starts)| starts);
+        Some(WorkerStatus {
+            worker: Some(worker.id()),
+            pid: Some(worker.pid()),
+            generation: Some(generation),
+            state: match phase {
+                Phase::Starting { .. } => WorkerState::Starting,
+                Phase::Ready => WorkerState::Ready,
+                Phase::Leaving { .. } => WorkerState::Leaving,
+            },
+            age: self.journal.age(worker.id(), now),
+            ..self.vacancy(slot, starts)
+        })
+    }
+
+    fn vacancy(&self, slot: usize, starts: u64) -> WorkerStatus {
+        WorkerStatus {
+            slot,
+            worker: None,
+            pid: None,
+            generation: None,
+            state: WorkerState::Waiting,
+            age: None,
+            restarts: starts.saturating_sub(1),
+            last_exit: self.journal.last_exit(slot),
+        }
+    }
+}
+
+impl AsFd for Supervised {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        crate::sys::descriptor_of(&self.poll)
+    }
+}
+
+impl AsRawFd for Supervised {
+    fn as_raw_fd(&self) -> RawFd {
+        self.poll.as_raw_fd()
+    }
+}
+
+impl Source for Supervised {
+    fn register(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        SourceFd(&self.as_raw_fd()).register(registry, token, interest)
+    }
+
+    fn reregister(
+        &mut self,
+        registry: &Registry,
+        token: Token,
+        interest: Interest,
+    ) -> io::Result<()> {
+        SourceFd(&self.as_raw_fd()).reregister(registry, token, interest)
+    }
+
+    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
+        SourceFd(&self.as_raw_fd()).deregister(registry)
+    }
+}
