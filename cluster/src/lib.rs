@@ -57,6 +57,7 @@ mod sys;
 mod alarm;
 mod cpus;
 mod event;
+mod foreign;
 mod listeners;
 mod mailbox;
 mod member;
@@ -84,6 +85,7 @@ pub use door::{
 };
 pub use error::{Error, Result};
 pub use event::Event;
+pub use foreign::Readiness;
 pub use master::Master;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;

@@ -11,6 +11,7 @@ use std::{
 use nix::errno::Errno;
 use serde_json::Value;
 use socket::Socket;
+use socket2::SockRef;
 use worker_api::{
     Address, ListenOptions,
     wire::{Query, Sockname, pass_on, query_for},
@@ -80,6 +81,18 @@ impl Listeners {
         Ok(number)
     }
 
+    /// The sockets that were opened before any worker asked, in order: copies, and where they
+    /// are. They wait in `accept` unless somebody of this protocol has asked for one.
+    pub(crate) fn pinned(&self) -> io::Result<Vec<(OwnedFd, Address)>> {
+        let pinned = self.sockets.values().filter(|socket| socket.is_pinned);
+        pinned
+            .map(|socket| {
+                SockRef::from(&*socket.descriptor).set_nonblocking(socket.is_nonblocking())?;
+                Ok((socket.descriptor.try_clone()?, socket.local.clone()))
+            })
+            .collect()
+    }
+
     /// Gives a worker the socket of this key, which is opened if it is not there yet. A
     /// failure is forgotten, so that another worker may try again.
     pub(crate) fn ask(
@@ -104,6 +117,9 @@ impl Listeners {
         };
         if !socket.members.insert(worker) {
             return Err(Errno::EADDRINUSE.into()); // it has this one already
+        }
+        if !std::mem::replace(&mut socket.was_asked_for, true) {
+            SockRef::from(&*socket.descriptor).set_nonblocking(true)?;
         }
         if socket.data.is_null() {
             socket.data = query.data.clone();

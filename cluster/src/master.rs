@@ -14,11 +14,18 @@ use worker_api::{
 };
 
 use crate::{
-    Error, Event, ForkOptions, Result, Settings, Signal, WorkerRef, alarm::Alarm,
-    child_process::Started, listeners::Listeners, mailbox::Mailbox, member::Member, place::Place,
+    Error, Event, ForkOptions, Result, Settings, Signal, WorkerRef,
+    alarm::Alarm,
+    child_process::Started,
+    foreign::{Foreigners, Outfit},
+    listeners::Listeners,
+    mailbox::Mailbox,
+    member::Member,
+    place::Place,
 };
 
 mod channel;
+mod foreigners;
 mod sharing;
 mod source;
 
@@ -45,6 +52,7 @@ pub struct Master {
     alarm: Alarm,
     workers: BTreeMap<u32, Member>,
     listeners: Listeners,
+    foreigners: Foreigners,
     /// The last worker's number.
     last_id: u32,
     /// The number of the next message of the cluster module, to whatever worker.
@@ -54,6 +62,8 @@ pub struct Master {
     unread: BTreeSet<u32>,
     /// Channels with more to read, after a look at all others.
     later: BTreeSet<u32>,
+    /// Workers whose notices are to be read on, after a look at all others.
+    unheard: BTreeSet<u32>,
     /// Workers are about to be started that may want the sockets of those who went.
     expects_workers: bool,
     scratch: Box<[u8]>,
@@ -86,11 +96,13 @@ impl Master {
             mailbox: mailbox.into(),
             alarm,
             workers: BTreeMap::new(),
+            foreigners: Foreigners::default(),
             last_id: 0,
             seq: 0,
             events: VecDeque::new(),
             unread: BTreeSet::new(),
             later: BTreeSet::new(),
+            unheard: BTreeSet::new(),
             expects_workers: false,
             scratch: vec![0; SCRATCH].into(),
         };
@@ -117,17 +129,18 @@ impl Master {
     pub fn fork_with(&mut self, options: &ForkOptions) -> Result<WorkerRef> {
         let id = self.last_id + 1;
         let slot = options.wanted_slot().unwrap_or_else(|| self.free_slot());
-        let (mut command, program) = self.settings.command(options, slot)?;
-        command.env("NODE_UNIQUE_ID", id.to_string());
+        let (command, program, outfit) = self.command(id, slot, options)?;
         let started = command.start().map_err(|error| match error {
             Error::Spawn { program, source } => Error::Fork { program, source },
             other => other,
         })?;
         self.last_id = id;
-        let worker =
-            self.admit(id, slot, started).map_err(|source| Error::Fork { program, source })?;
+        let worker = self
+            .admit(id, slot, started, outfit)
+            .map_err(|source| Error::Fork { program, source })?;
         log::info!("{worker} (pid {}) started", worker.pid());
         self.report(Event::Fork { worker: worker.clone() });
+        self.check_in(&worker);
         self.ring(); // somebody else's loop may be waiting for us
         Ok(worker)
     }
@@ -137,13 +150,20 @@ impl Master {
         (0..).zip(&taken).find(|(slot, taken)| slot != *taken).map_or(taken.len(), |(slot, _)| slot)
     }
 
-    fn admit(&mut self, id: u32, slot: usize, started: Started) -> io::Result<WorkerRef> {
+    fn admit(
+        &mut self,
+        id: u32,
+        slot: usize,
+        started: Started,
+        outfit: Outfit,
+    ) -> io::Result<WorkerRef> {
         let channel = started.ipc.ok_or(io::ErrorKind::NotConnected)?;
         let link = Link::new(channel, LONGEST_LINE, self.settings.chosen_serialization())?;
         let mailbox = self.mailbox.clone();
         let channel = link.as_fd().as_raw_fd();
         let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox);
-        if let Err(error) = self.watch_worker(&worker, channel) {
+        let watched = self.watch_worker(&worker, channel);
+        if let Err(error) = watched.and_then(|()| self.admit_foreigner(&worker, outfit)) {
             worker.kill(Signal::KILL)?; // nobody would hear of it
             return Err(error);
         }
@@ -240,7 +260,8 @@ impl Master {
                 self.later.insert(worker);
             }
         }
-        self.alarm.set(self.listeners.deadline())?;
+        let deadlines = [self.listeners.deadline(), self.foreigners.deadline()];
+        self.alarm.set(deadlines.into_iter().flatten().min())?;
         Ok(())
     }
 
@@ -273,13 +294,19 @@ impl Master {
 
     fn note(&mut self, place: Place) {
         match place {
-            Place::Mailbox => {}
+            Place::Mailbox => {
+                for worker in std::mem::take(&mut self.unheard) {
+                    self.read_notices(worker);
+                }
+            }
             Place::Alarm => {
                 self.alarm.rang();
                 self.listeners.wake();
+                self.look_at_foreigners();
             }
             Place::Socket(number) => self.listeners.is_ready(number),
             Place::Process(id) => self.ended(id),
+            Place::Notices(id) => self.read_notices(id),
             Place::Channel(id) => {
                 self.unread.insert(id);
             }
@@ -303,6 +330,7 @@ impl Master {
         while self.read(id) {}
         self.disconnected(id);
         self.workers.remove(&id);
+        self.foreigners.forget(id);
         self.unwatch(worker.inner.process.as_fd());
         worker.set_state(crate::State::Dead);
         log::info!("{worker} (pid {}) ended: {status}", worker.pid());

@@ -13,6 +13,8 @@ pub(crate) enum Place {
     Process(u32),
     /// The socket with this number.
     Socket(usize),
+    /// The `NOTIFY_SOCKET` of the worker with this number.
+    Notices(u32),
 }
 
 impl Place {
@@ -23,6 +25,7 @@ impl Place {
             Self::Channel(id) => (2, id as usize),
             Self::Process(id) => (3, id as usize),
             Self::Socket(number) => (4, number),
+            Self::Notices(id) => (5, id as usize),
         };
         Token(number << 3 | kind)
     }
@@ -34,7 +37,8 @@ impl Place {
             1 => Self::Alarm,
             2 => Self::Channel(number as u32),
             3 => Self::Process(number as u32),
-            _ => Self::Socket(number),
+            4 => Self::Socket(number),
+            _ => Self::Notices(number as u32),
         }
     }
 }
@@ -51,6 +55,7 @@ mod tests {
             Place::Channel(u32::MAX),
             Place::Process(1),
             Place::Socket(1 << 40),
+            Place::Notices(7),
         ] {
             assert_eq!(Place::of(place.token()), place);
         }

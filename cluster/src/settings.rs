@@ -13,7 +13,7 @@ use standing::Standing;
 use worker_api::{Address, Handle, Serialization, ToAddress};
 
 use crate::{
-    Error, Result,
+    Error, Readiness, Result,
     child_process::{Command, Stdio},
 };
 
@@ -67,6 +67,8 @@ pub struct Settings {
     passed: Vec<Arc<OwnedFd>>,
     most_sockets: Option<usize>,
     ignores_interrupt: bool,
+    pub(crate) readiness: Option<Readiness>,
+    pub(crate) passes_listeners: bool,
 }
 
 /// What one worker has of its own, beyond the [`Settings`].
@@ -197,6 +199,24 @@ impl Settings {
         self
     }
 
+    /// When a worker counts as ready. Default: [`Readiness::Listen`].
+    pub fn readiness(mut self, readiness: Readiness) -> Self {
+        self.readiness = Some(readiness);
+        self
+    }
+
+    /// Workers find the sockets of [`listen`](Self::listen) and [`bind`](Self::bind) as their
+    /// descriptors from 3 on, as systemd passes sockets: `LISTEN_FDS`, `LISTEN_FDNAMES` (the
+    /// addresses, with `_` for `:` and `/`) and `LISTEN_PID` tell of them. So a program that
+    /// knows nothing of a master can be a worker. Default: they ask for them on the channel.
+    ///
+    /// Until a worker asks for such a socket on the channel, it waits in `accept`, as systemd's
+    /// do; under [`Policy::RoundRobin`] it does not. All workers share this.
+    pub fn pass_listeners(mut self) -> Self {
+        self.passes_listeners = true;
+        self
+    }
+
     /// Workers start with `SIGINT` ignored: a terminal's Ctrl-C reaches them as well, and it
     /// is the master who ends them.
     pub(crate) fn ignore_interrupt(mut self) -> Self {
@@ -220,6 +240,8 @@ impl Settings {
         take(&mut self.serialization, later.serialization);
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
+        take(&mut self.readiness, later.readiness);
+        self.passes_listeners |= later.passes_listeners;
         self.environment.extend(later.environment);
         self.listen.extend(later.listen);
         self.passed.extend(later.passed);
@@ -273,8 +295,19 @@ impl Settings {
         self.most_sockets.unwrap_or(MOST_SOCKETS)
     }
 
-    /// The command that starts a worker, and the program's name for messages.
-    pub(crate) fn command(&self, own: &ForkOptions, slot: usize) -> Result<(Command, String)> {
+    /// The user that workers run as, if it is another.
+    pub(crate) fn worker_uid(&self) -> Result<Option<u32>> {
+        self.standing.owner().map(|(uid, _)| uid)
+    }
+
+    /// The command that starts a worker, and the program's name for messages. `listeners` are
+    /// the sockets that it finds from 3 on.
+    pub(crate) fn command(
+        &self,
+        own: &ForkOptions,
+        slot: usize,
+        listeners: Vec<OwnedFd>,
+    ) -> Result<(Command, String)> {
         let exec = own.exec.as_ref().or(self.exec.as_ref());
         let program = exec.cloned().unwrap_or_else(this_program);
         let name = program.to_string_lossy().into_owned();
@@ -293,7 +326,10 @@ impl Settings {
         if let Some(cwd) = own.cwd.as_ref().or(self.cwd.as_ref()) {
             command.cwd(cwd);
         }
-        command.stdio(self.layout()?).serialization(self.chosen_serialization());
+        let mut layout = self.layout()?;
+        let behind = layout.len().min(3);
+        layout.splice(behind..behind, listeners.into_iter().map(Stdio::Fd));
+        command.stdio(layout).serialization(self.chosen_serialization());
         self.standing.give(&mut command, slot)?;
         command.ignore_interrupt(self.ignores_interrupt);
         Ok((command, name))

@@ -53,11 +53,6 @@ impl Program {
         writeln!(stdin, "{line}").unwrap();
     }
 
-    /// Ends its standard input.
-    pub(crate) fn end_input(&mut self) {
-        self.child.stdin = None;
-    }
-
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.0.lock().unwrap().clone()

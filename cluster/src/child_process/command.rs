@@ -45,6 +45,7 @@ pub struct Command {
     pub(super) detached: bool,
     pub(super) standing: Standing,
     pub(super) ignores_interrupt: bool,
+    pub(super) tells_pid: bool,
     pub(super) input: Option<Arc<[u8]>>,
     timeout: Option<Duration>,
     kill_signal: Signal,
@@ -67,6 +68,7 @@ impl Command {
             detached: false,
             standing: Standing::default(),
             ignores_interrupt: false,
+            tells_pid: false,
             input: None,
             timeout: None,
             kill_signal: Signal::TERM,
@@ -180,6 +182,12 @@ impl Command {
     /// Whether the child starts with `SIGINT` ignored. Default: no.
     pub(crate) fn ignore_interrupt(&mut self, on: bool) -> &mut Self {
         self.ignores_interrupt = on;
+        self
+    }
+
+    /// The child finds its own number in `LISTEN_PID`.
+    pub(crate) fn tell_pid(&mut self) -> &mut Self {
+        self.tells_pid = true;
         self
     }
 

@@ -56,6 +56,9 @@ impl Command {
             variables.insert(CHANNEL_FD.into(), number.to_string().into());
             variables.insert(SERIALIZATION_MODE.into(), self.serialization.to_string().into());
         }
+        if self.tells_pid {
+            variables.remove(OsStr::new("LISTEN_PID"));
+        }
         let path = variables.get(OsStr::new("PATH")).map(OsString::as_os_str);
         let candidates: Vec<CString> = candidates(&self.program, path)
             .iter()
@@ -74,6 +77,7 @@ impl Command {
             detached: self.detached,
             standing: &self.standing,
             ignores_interrupt: self.ignores_interrupt,
+            own_pid: self.tells_pid.then_some(c"LISTEN_PID"),
         };
         let (pid, pidfd) = spawn(&program).map_err(cannot_start)?;
 

@@ -32,6 +32,8 @@ pub(crate) struct Socket {
     pub(super) deserted: u32,
     /// Stays open without workers: it was asked for in the settings.
     pub(super) is_pinned: bool,
+    /// A worker has asked for it on its channel, and such workers never wait in `accept`.
+    pub(super) was_asked_for: bool,
     /// Present: connections are handed over.
     pub(super) desk: Option<Desk>,
 }
@@ -63,6 +65,7 @@ impl Socket {
             members: BTreeSet::new(),
             deserted: 0,
             is_pinned: false,
+            was_asked_for: false,
             desk: (handed && !query.family.is_udp()).then(Desk::new),
         })
     }
@@ -72,6 +75,11 @@ impl Socket {
         let (Address::Tcp(local) | Address::Udp(local)) = &self.local else { return None };
         let family = if local.is_ipv6() { "IPv6" } else { "IPv4" };
         Some(Sockname { address: host_text(local), family: family.into(), port: local.port() })
+    }
+
+    /// Whether `accept` on it does not wait; the master itself never waits.
+    pub(super) fn is_nonblocking(&self) -> bool {
+        self.was_asked_for || self.desk.is_some()
     }
 
     /// A worker lets go of it.

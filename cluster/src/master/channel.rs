@@ -25,6 +25,9 @@ impl Master {
             Look::Nothing => false,
             Look::More => true,
             Look::Over(error) => {
+                if error.is_none() && self.is_foreign(id) {
+                    return false; // it has closed what it does not know
+                }
                 if let Some(error) = error {
                     log::warn!("{worker} loses its channel: {error:?}");
                     self.report(Event::Error { worker, error });
@@ -107,6 +110,7 @@ impl Master {
 
     fn heard_of_cluster(&mut self, worker: &WorkerRef, Cluster { seq, act }: Cluster) {
         let id = worker.id();
+        self.has_spoken(id);
         match act {
             Act::Online => {
                 if worker.state() == State::Starting {
@@ -165,7 +169,10 @@ impl Master {
             return;
         }
         log::debug!("{worker} is told to leave");
-        self.post(&worker, Act::Disconnect);
+        match self.is_foreign(id) {
+            true => self.dismiss_foreigner(&worker),
+            false => _ = self.post(&worker, Act::Disconnect),
+        }
         self.listeners.retire(id, self.last_id);
         worker.left_all();
     }

@@ -152,7 +152,7 @@ impl Standing {
         Ok(())
     }
 
-    fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {
+    pub(super) fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {
         let (mut uid, mut gid) = (self.uid, self.gid);
         if let Some(name) = &self.user {
             let user = known("user", name, User::from_name(name))?;

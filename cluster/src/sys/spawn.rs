@@ -20,6 +20,7 @@ use nix::{
     libc::{self, c_char, c_int, c_void},
 };
 use std::{
+    cell::Cell,
     convert::Infallible,
     ffi::{CStr, CString},
     io,
@@ -45,6 +46,8 @@ pub(crate) struct Program<'a> {
     pub(crate) standing: &'a Standing,
     /// The child starts with `SIGINT` ignored.
     pub(crate) ignores_interrupt: bool,
+    /// The child finds its own pid in this variable, which it alone can know.
+    pub(crate) own_pid: Option<&'a CStr>,
 }
 
 /// What the child finds at a descriptor number.
@@ -61,7 +64,11 @@ pub(crate) enum Descriptor<'a> {
 /// Starts the program; its pid and pidfd. A child that fails before exec is reaped here.
 pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
     let argv = pointers(program.args);
-    let envp = pointers(program.env);
+    let own_pid = program.own_pid.map(OwnPid::new);
+    let mut envp = pointers(program.env);
+    if let Some(variable) = &own_pid {
+        envp.insert(0, variable.text.as_ptr().cast());
+    }
     let mut script = vec![SHELL.as_ptr(), ptr::null()];
     script.extend(argv.iter().skip(1));
     let mut slots: Vec<Slot> = (0..).zip(program.descriptors).map(slot).collect();
@@ -77,6 +84,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
         detached: program.detached,
         plan: program.standing.plan()?,
         ignores_interrupt: program.ignores_interrupt,
+        own_pid: own_pid.as_ref(),
         failure: None,
     };
     let stack = Stack::new()?;
@@ -101,7 +109,36 @@ struct Task<'a> {
     detached: bool,
     plan: Plan<'a>,
     ignores_interrupt: bool,
+    own_pid: Option<&'a OwnPid>,
     failure: Option<Failure>,
+}
+
+/// A variable that the child completes.
+struct OwnPid {
+    /// `NAME=`, and NUL bytes where the digits go.
+    text: Vec<Cell<u8>>,
+    digits: usize,
+}
+
+/// No pid has more digits.
+const MOST_DIGITS: usize = 10;
+
+impl OwnPid {
+    fn new(name: &CStr) -> Self {
+        let text: Vec<u8> = [name.to_bytes(), b"=", &[0; MOST_DIGITS + 1]].concat();
+        let digits = text.len() - MOST_DIGITS - 1;
+        Self { text: text.into_iter().map(Cell::new).collect(), digits }
+    }
+
+    /// Writes the digits. Runs in the child between clone and exec.
+    fn write(&self, pid: u32) {
+        let count = pid.checked_ilog10().unwrap_or(0) as usize + 1;
+        let mut rest = pid;
+        for place in self.text.iter().skip(self.digits).take(count).rev() {
+            place.set(b'0' + (rest % 10) as u8);
+            rest /= 10;
+        }
+    }
 }
 
 const SHELL: &CStr = c"/bin/sh";
@@ -157,6 +194,11 @@ fn become_program(task: &mut Task<'_>) -> Result<Infallible, Failure> {
     if let Some(cwd) = task.cwd {
         // SAFETY: a C string that outlives the call.
         check(Step::Directory, unsafe { libc::chdir(cwd.as_ptr()) }.into())?;
+    }
+    if let Some(variable) = task.own_pid {
+        // SAFETY: no memory is involved.
+        let pid = unsafe { libc::syscall(libc::SYS_getpid) };
+        variable.write(pid as u32);
     }
     task.plan.carry_out()?;
     signals::unblock_all();
@@ -235,4 +277,20 @@ fn wait_on_standard_stream(fd: c_int) -> Result<(), Failure> {
         check(Step::Descriptors, unsafe { libc::fcntl(fd, libc::F_SETFL, flags) }.into())?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pids_in_digits() {
+        for pid in [0, 7, 10, 99, 4711, 4_194_304, u32::MAX] {
+            let variable = OwnPid::new(c"LISTEN_PID");
+            variable.write(pid);
+            let text: Vec<u8> = variable.text.iter().map(Cell::get).collect();
+            let text = CStr::from_bytes_until_nul(&text).unwrap();
+            assert_eq!(text.to_str().unwrap(), format!("LISTEN_PID={pid}"));
+        }
+    }
 }
