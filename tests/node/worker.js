@@ -7,6 +7,7 @@ const fs = require('fs');
 const net = require('net');
 const readline = require('readline');
 const handles = require('./handles');
+const values = require('./values');
 
 const id = cluster.worker?.id ?? 0;
 let passed = 0;
@@ -38,6 +39,18 @@ const commands = {
     give: ({ kind }) => handles.give(process, kind, (said) => process.send({ kind, said })),
     take: ({ kind }, handle) => handles.take(kind, handle),
     pass: ({ count }) => handles.pass(process, count),
+    value: ({ name }) => process.send({ name, value: values.make(name) }),
+    check: ({ name, value }) => process.send({ name, same: values.is(name, value) }),
+    cycle: () => {
+        const server = net.createServer().listen({ port: 0, exclusive: true }, () => {
+            process.send(values.cycle());
+            process.send(values.cycle(), server, () => server.close());
+            process.send({ after: 'cycles' });
+        });
+    },
+    bytes: ({ lengths }) => {
+        lengths.forEach((length, number) => process.send(Buffer.alloc(length, number)));
+    },
     passed: ({ count }, handle) => {
         handle.close();
         if (++passed === count) process.send({ all: count });
@@ -45,6 +58,10 @@ const commands = {
 };
 
 process.on('message', (message, handle) => {
+    if (message instanceof Uint8Array) {
+        process.send({ length: message.length, all: values.allOf(message) });
+        return;
+    }
     const command = commands[message?.do];
     if (command) command(message, handle); else process.send(message);
 });

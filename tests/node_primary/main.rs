@@ -4,8 +4,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advanced;
 mod leaving;
 mod serving;
 mod talking;
+
+use cluster::Serialization;
+
+const BOTH: [Serialization; 2] = [Serialization::Json, Serialization::Advanced];
 
 const POLICIES: [&str; 2] = ["rr", "none"];

@@ -3,13 +3,16 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advanced;
 mod handing_over;
 mod leaving;
 mod serving;
 mod talking;
 
-use cluster::{Policy, Settings};
+use cluster::{Policy, Serialization, Settings};
 use support::{Cluster, script};
+
+const BOTH: [Serialization; 2] = [Serialization::Json, Serialization::Advanced];
 
 const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::Shared];
 
@@ -21,4 +24,9 @@ fn settings(policy: Policy, file: &str) -> Settings {
 /// A master whose workers do what they are told.
 fn cluster(policy: Policy) -> Cluster {
     Cluster::new(settings(policy, "worker.js"))
+}
+
+/// The same, and how its channels write messages.
+fn speaking(how: Serialization) -> Cluster {
+    Cluster::new(settings(Policy::RoundRobin, "worker.js").serialization(how))
 }

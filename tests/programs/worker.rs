@@ -8,7 +8,8 @@ use std::{
 };
 
 use cluster::{
-    Channel, Connection, Handle, ListenOptions, Listener, Message, Result, UdpSocket, Worker,
+    Channel, Connection, Error, Handle, ListenOptions, Listener, Message, Result, UdpSocket,
+    Worker, structured::DecodeError,
 };
 use nix::{
     errno::Errno,
@@ -44,6 +45,15 @@ impl Master {
         }?)
     }
 
+    /// Says what was said.
+    fn repeat(&self, message: &Message) -> Result<()> {
+        let Some(value) = message.structured() else { return self.send(&message.value) };
+        Ok(match self {
+            Self::Cluster(worker) => worker.send_structured(value),
+            Self::Parent(channel) => channel.send_structured(value),
+        }?)
+    }
+
     fn send_handle(&self, message: &Value, handle: Handle) -> Result<()> {
         Ok(match self {
             Self::Cluster(worker) => worker.send_handle(message, handle),
@@ -65,10 +75,20 @@ pub(crate) fn run() -> Result<()> {
         None => Master::Parent(cluster::child_process::parent()?.expect("a channel")),
     };
     let mut passed = 0;
-    while let Some(Message { value, handle, .. }) = master.recv()? {
+    loop {
+        let mut message = match master.recv() {
+            Ok(Some(message)) => message,
+            Ok(None) => return Ok(()),
+            Err(error) if is_none_here(&error) => {
+                master.send(&json!({ "unreadable": format!("{error:?}") }))?;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let (handle, value) = (message.handle.take(), &message.value);
         let text = |name: &str| value[name].as_str().unwrap_or_default().to_owned();
         match (value["do"].as_str(), handle) {
-            (Some("listen"), _) => listen(&master, text("address"), &value)?,
+            (Some("listen"), _) => listen(&master, text("address"), value)?,
             (Some("die at a connection"), _) => die_at_a_connection(&master, text("address"))?,
             (Some("bind"), _) => bind(&master, &text("address"))?,
             (Some("leave"), _) => master.worker().disconnect(),
@@ -95,10 +115,15 @@ pub(crate) fn run() -> Result<()> {
                     master.send(&json!({ "all": passed }))?;
                 }
             }
-            _ => master.send(&value)?,
+            _ => master.repeat(&message)?,
         }
     }
-    Ok(())
+}
+
+/// Whether what could not be read is one message, and no end of the channel.
+fn is_none_here(error: &Error) -> bool {
+    let Error::Worker(cluster::worker_api::Error::Decode { source }) = error else { return false };
+    matches!(source.downcast_ref(), Some(DecodeError::Cycle))
 }
 
 fn give(master: Master, kind: String) -> Result<()> {

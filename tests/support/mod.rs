@@ -7,6 +7,7 @@ pub(crate) mod handles;
 mod lines;
 mod node;
 mod program;
+pub(crate) mod values;
 
 pub(crate) use self::cluster::Cluster;
 pub(crate) use client::{Client, get, get_as, hear};

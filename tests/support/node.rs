@@ -5,10 +5,14 @@ use std::{
     process::{Command, Stdio},
 };
 
+use cluster::Serialization;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::Program;
+
+/// Tells `tests/node/parent.js` how the channels write messages.
+const SERIALIZATION: &str = "SERIALIZATION";
 
 /// Whether there is `node`. Where it is missing the test says so and is over; in CI it must
 /// be there.
@@ -37,14 +41,36 @@ pub(crate) struct Parent {
 impl Parent {
     /// A parent with one child, which is number 0 in what is told.
     pub(crate) fn fork(program: &Path, role: &str) -> Self {
+        Self::fork_speaking(Serialization::Json, program, role)
+    }
+
+    /// A parent of one child, and how the channel between them writes messages.
+    pub(crate) fn fork_speaking(serialization: Serialization, program: &Path, role: &str) -> Self {
         Self::start(
-            Command::new("node").arg(script("parent.js")).arg("fork").arg(program).arg(role),
+            Command::new("node")
+                .arg(script("parent.js"))
+                .arg("fork")
+                .arg(program)
+                .arg(role)
+                .env(SERIALIZATION, serialization.to_string()),
         )
     }
 
     /// A primary with so many workers.
     pub(crate) fn cluster(policy: &str, program: &Path, role: &str, workers: usize) -> Self {
         Self::cluster_with(policy, program, role, workers, &[])
+    }
+
+    /// A primary, and how the channels to its workers write messages.
+    pub(crate) fn cluster_speaking(
+        serialization: Serialization,
+        policy: &str,
+        program: &Path,
+        role: &str,
+        workers: usize,
+    ) -> Self {
+        let how = serialization.to_string();
+        Self::cluster_with(policy, program, role, workers, &[(SERIALIZATION, &how)])
     }
 
     /// A primary with variables in its environment, and so in its workers'.
