@@ -71,6 +71,7 @@ mod settings;
 mod worker_ref;
 
 pub mod child_process;
+pub mod control;
 mod master;
 mod supervisor;
 

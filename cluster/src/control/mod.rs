@@ -1,0 +1,25 @@
+//! The control socket: how a person or a program talks to a master at work.
+//!
+//! A Unix stream socket of mode 0600, for the master's user and root. Each line is a JSON
+//! object: a [`Request`] one way, its [`Answer`]s the other. What takes time is answered twice,
+//! when it has [begun](Answer::Begun) and when it is done; [`Request::Events`] is answered for
+//! as long as the client listens.
+//!
+//! [`Client`] is the asking side.
+
+mod caller;
+mod claim;
+mod client;
+mod error;
+mod peer;
+mod place;
+mod protocol;
+mod report;
+mod server;
+
+pub use client::Client;
+pub use error::Error;
+pub use place::{Found, default_path, find, folder};
+pub use protocol::{Answer, Happening, Request};
+pub use report::{Report, Row};
+pub(crate) use server::{Asker, Order, Server};

@@ -1,0 +1,58 @@
+//! How a master and its workers are.
+
+use serde::{Deserialize, Serialize};
+
+/// A master, seen from outside. Fields that a client does not know are left out by it, those
+/// that a master does not say are empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Report {
+    /// The version of its `cluster`.
+    pub version: String,
+    /// Its name.
+    pub name: String,
+    /// Its process.
+    pub pid: u32,
+    /// When it began: seconds since 1970.
+    pub started: f64,
+    /// `starting`, `running`, `reloading` or `stopping`.
+    pub state: String,
+    /// How many workers there are to be.
+    pub workers: usize,
+    /// The generation of the newest workers: 1 and up.
+    pub generation: u64,
+    /// How its workers get their connections.
+    pub policy: String,
+    /// Its workers, and the places without one.
+    pub slots: Vec<Row>,
+}
+
+/// One worker, or a place that has none now.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Row {
+    /// Its place: 0 and up. Two have the same one while one replaces the other.
+    pub slot: usize,
+    /// The worker's number.
+    pub worker: Option<u32>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Its generation.
+    pub generation: u64,
+    /// `starting`, `ready`, `retiring`, or `waiting` for its next start.
+    pub state: String,
+    /// When it was started: seconds since 1970.
+    pub started: Option<f64>,
+    /// Where it listens.
+    pub addresses: Vec<String>,
+    /// Its connections now, if it counts them.
+    pub connections: Option<u64>,
+    /// Its connections so far, if it counts them.
+    pub accepted: Option<u64>,
+    /// How often this place got a new worker because the old one had failed.
+    pub restarts: u64,
+    /// How its last worker that failed did so.
+    pub last_exit: Option<String>,
+}
