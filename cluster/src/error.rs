@@ -1,7 +1,7 @@
 //! What can go wrong, by act and object.
 
 use crate::child_process::Output;
-use std::{error, fmt, io};
+use std::{error, fmt, io, path::PathBuf};
 
 /// `std`'s result with our [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -75,6 +75,13 @@ pub enum Error {
         /// Why.
         reason: String,
     },
+    /// The control socket cannot be made.
+    Control {
+        /// Where.
+        path: PathBuf,
+        /// Why not: another master listens there, the path is too long.
+        source: io::Error,
+    },
     /// The worker's side, or a channel, failed.
     Worker(worker_api::Error),
     /// The operating system failed us, on nothing in particular.
@@ -88,9 +95,10 @@ impl Error {
             Self::NotMaster => io::ErrorKind::Unsupported,
             Self::Settings { .. } => io::ErrorKind::InvalidInput,
             Self::TimedOut { .. } => io::ErrorKind::TimedOut,
-            Self::Fork { source, .. } | Self::Spawn { source, .. } | Self::Io(source) => {
-                source.kind()
-            }
+            Self::Fork { source, .. }
+            | Self::Spawn { source, .. }
+            | Self::Control { source, .. }
+            | Self::Io(source) => source.kind(),
             Self::Worker(source) => source.kind(),
             Self::Failed { .. }
             | Self::Overflow { .. }
@@ -124,6 +132,9 @@ impl fmt::Display for Error {
                 write!(f, "only {ready} of at least {wanted} workers became ready")
             }
             Self::Reload { reason } => write!(f, "the reload failed: {reason}"),
+            Self::Control { path, .. } => {
+                write!(f, "cannot make the control socket {}", path.display())
+            }
             Self::Worker(error) => fmt::Display::fmt(error, f),
             Self::Io(error) => fmt::Display::fmt(error, f),
         }
@@ -151,7 +162,9 @@ impl fmt::Debug for Error {
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::Fork { source, .. } | Self::Spawn { source, .. } => Some(source),
+            Self::Fork { source, .. }
+            | Self::Spawn { source, .. }
+            | Self::Control { source, .. } => Some(source),
             Self::Quorum { last, .. } => last.as_ref().map(|last| &**last as _),
             // These two speak for their error, so its cause is theirs.
             Self::Worker(error) => error.source(),

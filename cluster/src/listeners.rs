@@ -63,6 +63,10 @@ impl Listeners {
         }
     }
 
+    pub(crate) fn policy(&self) -> Policy {
+        self.policy
+    }
+
     pub(crate) fn allow(&mut self, allowed: Option<Vec<Address>>) {
         self.allowed = allowed;
     }

@@ -14,7 +14,7 @@ use worker_api::{
 };
 
 use crate::{
-    Error, Event, ForkOptions, Result, Settings, Signal, WorkerRef,
+    Error, Event, ForkOptions, Policy, Result, Settings, Signal, WorkerRef,
     alarm::Alarm,
     child_process::Started,
     foreign::{Foreigners, Outfit},
@@ -354,6 +354,11 @@ impl Master {
 
     fn report(&mut self, event: Event) {
         self.events.push_back(event);
+    }
+
+    /// How the workers get their connections.
+    pub fn policy(&self) -> Policy {
+        self.listeners.policy()
     }
 
     /// The workers whose processes have not ended, by their numbers.

@@ -10,6 +10,7 @@
 mod caller;
 mod claim;
 mod client;
+mod desk;
 mod error;
 mod peer;
 mod place;
@@ -18,6 +19,8 @@ mod report;
 mod server;
 
 pub use client::Client;
+pub use desk::Control;
+pub(crate) use desk::Desk;
 pub use error::Error;
 pub use place::{Found, default_path, find, folder};
 pub use protocol::{Answer, Happening, Request};

@@ -20,7 +20,7 @@ pub struct Report {
     pub state: String,
     /// How many workers there are to be.
     pub workers: usize,
-    /// The generation of the newest workers: 1 and up.
+    /// The number of the last reload, from 0.
     pub generation: u64,
     /// How its workers get their connections.
     pub policy: String,
@@ -39,20 +39,18 @@ pub struct Row {
     pub worker: Option<u32>,
     /// Its process.
     pub pid: Option<u32>,
-    /// Its generation.
-    pub generation: u64,
-    /// `starting`, `ready`, `retiring`, or `waiting` for its next start.
+    /// The reload that started it.
+    pub generation: Option<u64>,
+    /// `starting`, `ready`, `leaving`, or `waiting`: there is none, and one is to be started.
     pub state: String,
-    /// When it was started: seconds since 1970.
-    pub started: Option<f64>,
-    /// Where it listens.
-    pub addresses: Vec<String>,
+    /// Seconds since it was started.
+    pub age: Option<f64>,
     /// Its connections now, if it counts them.
     pub connections: Option<u64>,
     /// Its connections so far, if it counts them.
     pub accepted: Option<u64>,
-    /// How often this place got a new worker because the old one had failed.
+    /// How many workers the place has had before.
     pub restarts: u64,
-    /// How its last worker that failed did so.
+    /// How its last worker ended that was not asked to.
     pub last_exit: Option<String>,
 }

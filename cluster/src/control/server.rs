@@ -66,19 +66,24 @@ impl Server {
         self.claim.path()
     }
 
-    /// What clients have asked since the last call. Those who want to know what happens are
-    /// noted; all others are to be answered.
+    /// What clients have asked since the last call; call again until it is nothing. Those who
+    /// want to know what happens are noted; all others are to be answered.
     pub(crate) fn orders(&mut self) -> Vec<Order> {
         if self.is_deaf {
             self.listen(true);
         }
-        let mut ready = [EpollEvent::empty(); BATCH];
-        let count = self.epoll.wait(&mut ready, EpollTimeout::ZERO).unwrap_or(0);
-        let mut orders = Vec::new();
-        for event in ready.iter().take(count) {
-            match event.data() {
-                LISTENER => self.admit(),
-                number => orders.extend(self.serve(number, event.events())),
+        let (mut ready, mut orders) = ([EpollEvent::empty(); BATCH], Vec::new());
+        while orders.is_empty() {
+            match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => {
+                    for event in ready.iter().take(count) {
+                        match event.data() {
+                            LISTENER => self.admit(),
+                            number => orders.extend(self.serve(number, event.events())),
+                        }
+                    }
+                }
             }
         }
         orders

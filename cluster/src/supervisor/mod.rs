@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use policy::Limits;
 
-use crate::{Error, ForkOptions, Master, Result, Settings};
+use crate::{Error, ForkOptions, Master, Result, Settings, control::Control};
 
+mod clients;
 mod journal;
 mod policy;
 mod signals;
@@ -38,6 +39,7 @@ pub struct Supervisor {
     options: ForkOptions,
     limits: Limits,
     takes_signals: bool,
+    control: Option<Control>,
 }
 
 /// What a supervisor begins with.
@@ -60,7 +62,7 @@ impl Supervisor {
 
     fn of(start: Start) -> Self {
         let (limits, options) = (Limits::default(), ForkOptions::new());
-        Self { start, workers: None, options, limits, takes_signals: true }
+        Self { start, workers: None, options, limits, takes_signals: true, control: None }
     }
 
     /// How many workers. Default: one for each CPU this process may use.
@@ -111,6 +113,13 @@ impl Supervisor {
     /// So many fewer may be ready meanwhile. Default: 0.
     pub fn max_unavailable(mut self, workers: usize) -> Self {
         self.limits.max_unavailable = workers;
+        self
+    }
+
+    /// Has a [control socket](crate::control), at which the `cluster` command and other programs
+    /// ask and tell it. Default: none.
+    pub fn control(mut self, control: Control) -> Self {
+        self.control = Some(control);
         self
     }
 

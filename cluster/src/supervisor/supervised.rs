@@ -17,6 +17,7 @@ use super::{
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, alarm::Alarm, available_parallelism,
+    control::Desk,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -38,11 +39,13 @@ pub struct Supervised {
     alarm: Alarm,
     journal: Journal,
     events: VecDeque<Event>,
+    pub(super) desk: Option<Desk>,
 }
 
 impl Supervised {
     pub(super) fn new(supervisor: Supervisor) -> Result<Self> {
-        let Supervisor { start, workers, options, limits, takes_signals } = supervisor;
+        let Supervisor { start, workers, options, limits, takes_signals, control } = supervisor;
+        let desk = control.map(Desk::new).transpose()?;
         let (master, adopted) = match start {
             Start::Settings(settings) => (Master::new(settings.ignore_interrupt())?, Vec::new()),
             Start::Master(mut master) => {
@@ -67,6 +70,7 @@ impl Supervised {
             alarm: Alarm::new()?,
             journal: Journal::default(),
             events: VecDeque::new(),
+            desk,
         };
         for (slot, worker) in adopted.iter().enumerate() {
             supervised.policy.started(slot, worker.id(), now);
@@ -81,6 +85,7 @@ impl Supervised {
             Some(self.master.as_raw_fd()),
             Some(self.alarm.as_raw_fd()),
             self.signals.as_ref().map(AsRawFd::as_raw_fd),
+            self.desk.as_ref().map(AsRawFd::as_raw_fd),
         ];
         for (number, watched) in watched.into_iter().enumerate() {
             if let Some(watched) = watched {
@@ -108,6 +113,9 @@ impl Supervised {
                 return Ok(Some(event));
             }
             if self.is_finished() {
+                if let Some(mut desk) = self.desk.take() {
+                    desk.close(Ok(()));
+                }
                 return Ok(None);
             }
             if is_all {
@@ -126,7 +134,7 @@ impl Supervised {
         for wish in wishes {
             self.obey(wish);
         }
-        let is_all = self.take_note()?;
+        let is_all = self.serve_clients() & self.take_note()?;
         let mut acted = false;
         while let Some(action) = self.policy.next(Instant::now()) {
             self.carry_out(action)?;
@@ -142,9 +150,16 @@ impl Supervised {
             self.master.expect_workers(self.policy.has_vacancy());
             let Some(event) = self.master.poll(Some(Duration::ZERO))? else { return Ok(true) };
             self.note(&event);
-            self.events.push_back(event);
+            self.report(event);
         }
         Ok(false)
+    }
+
+    fn report(&mut self, event: Event) {
+        if let Some(desk) = &mut self.desk {
+            desk.note(&event);
+        }
+        self.events.push_back(event);
     }
 
     fn wait(&mut self, end: Option<Instant>) -> Result<bool> {
@@ -189,12 +204,16 @@ impl Supervised {
                     Ok(generation) => log::info!("reloaded: generation {generation}"),
                     Err(error) => log::error!("{error:?}"),
                 }
-                self.events.push_back(Event::Reload { outcome });
+                self.report(Event::Reload { outcome });
             }
             Action::GiveUp => {
                 let (ready, wanted) = self.policy.quorum();
                 let last = self.journal.trouble().map(Into::into);
-                return Err(Error::Quorum { ready, wanted, last });
+                let error = Error::Quorum { ready, wanted, last };
+                if let Some(mut desk) = self.desk.take() {
+                    desk.close(Err(&error));
+                }
+                return Err(error);
             }
         }
         Ok(())
@@ -241,6 +260,9 @@ impl Supervised {
     /// generation, which this gives as well, or why not. A reload that is under way is
     /// superseded.
     pub fn reload(&mut self) -> u64 {
+        if let Some(desk) = &mut self.desk {
+            desk.reload_begun();
+        }
         self.policy.reload(Instant::now())
     }
 

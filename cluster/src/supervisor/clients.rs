@@ -1,0 +1,85 @@
+//! A supervisor and the clients of its control socket.
+
+use super::Supervised;
+use crate::{
+    Policy, Signal,
+    control::{Asker, Order, Request},
+};
+
+/// A mistyped number must not fill the machine.
+const MOST_WORKERS: usize = 4096;
+
+impl Supervised {
+    /// Does what clients ask; whether that was all.
+    pub(super) fn serve_clients(&mut self) -> bool {
+        let Some(desk) = &mut self.desk else { return true };
+        let orders = desk.orders();
+        let is_all = orders.is_empty();
+        for Order { asker, request } in orders {
+            log::info!("asked at the control socket: {request:?}");
+            self.grant(asker, &request);
+        }
+        is_all
+    }
+
+    fn grant(&mut self, asker: Asker, request: &Request) {
+        let outcome = match request {
+            Request::Status => {
+                let (status, policy) = (self.status(), self.policy_name());
+                return self.with_desk(|desk| desk.report(asker, &status, policy));
+            }
+            Request::Reload => {
+                self.reload();
+                return self.with_desk(|desk| desk.awaits_reload(asker));
+            }
+            Request::Stop => {
+                self.with_desk(|desk| desk.awaits_stop(asker));
+                return self.stop();
+            }
+            Request::Scale { workers } => self.rescale(*workers),
+            Request::Kill { worker, signal } => self.kill(*worker, signal.as_deref()),
+            Request::Events => return, // the server has seen to it
+        };
+        self.with_desk(|desk| desk.answer(asker, outcome));
+    }
+
+    fn with_desk(&mut self, act: impl FnOnce(&mut crate::control::Desk)) {
+        if let Some(desk) = &mut self.desk {
+            act(desk);
+        }
+    }
+
+    fn rescale(&mut self, workers: usize) -> Result<String, String> {
+        if workers == 0 {
+            return Err("at least 1 worker is needed; `stop` ends all".into());
+        }
+        if workers > MOST_WORKERS {
+            return Err(format!("{workers} workers are too many: {MOST_WORKERS} are allowed"));
+        }
+        let status = self.status();
+        if status.is_stopping {
+            return Err("all are about to leave".into());
+        }
+        self.scale(workers);
+        Ok(format!("from {} to {workers} workers", status.size))
+    }
+
+    fn kill(&mut self, worker: u32, signal: Option<&str>) -> Result<String, String> {
+        let signal: Signal =
+            signal.unwrap_or("TERM").parse().map_err(|error| format!("{error}"))?;
+        let worker =
+            self.master().worker(worker).ok_or_else(|| format!("there is no worker {worker}"))?;
+        match worker.kill(signal) {
+            Ok(true) => Ok(format!("{worker} (pid {}) got {signal}", worker.pid())),
+            Ok(false) => Err(format!("{worker} (pid {}) has ended", worker.pid())),
+            Err(error) => Err(format!("cannot signal {worker} (pid {}): {error}", worker.pid())),
+        }
+    }
+
+    fn policy_name(&self) -> &'static str {
+        match self.master().policy() {
+            Policy::Shared => "shared",
+            Policy::RoundRobin => "round-robin",
+        }
+    }
+}
