@@ -68,6 +68,7 @@ mod process;
 mod quota;
 mod schedule;
 mod settings;
+mod usage;
 mod worker_ref;
 
 pub mod child_process;
@@ -91,11 +92,12 @@ pub use master::Master;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;
 pub use supervisor::{Status, Supervised, Supervisor, WorkerState, WorkerStatus};
+pub use usage::Usage;
 /// The worker's side, whole: its `Error` and `Result` are only here.
 pub use worker_api;
 pub use worker_api::{
-    Address, Channel, Connection, Handle, Incoming, ListenOptions, Listener, Message,
-    Serialization, Stream, ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen,
+    Address, Channel, Connection, Counter, Handle, Incoming, ListenOptions, Listener, Message,
+    Score, Serialization, Stream, ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen,
     listen_with, structured, worker,
 };
 pub use worker_ref::{State, WorkerRef};

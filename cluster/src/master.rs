@@ -10,13 +10,13 @@ use std::{
 use mio::{Events, Interest, Poll, unix::SourceFd};
 use worker_api::{
     Address, ToAddress,
-    wire::{LONGEST_LINE, Link},
+    wire::{LONGEST_LINE, Link, SCOREBOARD, Scoreboard},
 };
 
 use crate::{
     Error, Event, ForkOptions, Policy, Result, Settings, Signal, WorkerRef,
     alarm::Alarm,
-    child_process::Started,
+    child_process::{Command, Started},
     foreign::{Foreigners, Outfit},
     listeners::Listeners,
     mailbox::Mailbox,
@@ -129,14 +129,15 @@ impl Master {
     pub fn fork_with(&mut self, options: &ForkOptions) -> Result<WorkerRef> {
         let id = self.last_id + 1;
         let slot = options.wanted_slot().unwrap_or_else(|| self.free_slot());
-        let (command, program, outfit) = self.command(id, slot, options)?;
+        let (mut command, program, outfit) = self.command(id, slot, options)?;
+        let board = scoreboard(id, &mut command);
         let started = command.start().map_err(|error| match error {
             Error::Spawn { program, source } => Error::Fork { program, source },
             other => other,
         })?;
         self.last_id = id;
         let worker = self
-            .admit(id, slot, started, outfit)
+            .admit(id, slot, started, outfit, board)
             .map_err(|source| Error::Fork { program, source })?;
         log::info!("{worker} (pid {}) started", worker.pid());
         self.report(Event::Fork { worker: worker.clone() });
@@ -156,12 +157,13 @@ impl Master {
         slot: usize,
         started: Started,
         outfit: Outfit,
+        board: Option<Scoreboard>,
     ) -> io::Result<WorkerRef> {
         let channel = started.ipc.ok_or(io::ErrorKind::NotConnected)?;
         let link = Link::new(channel, LONGEST_LINE, self.settings.chosen_serialization())?;
         let mailbox = self.mailbox.clone();
         let channel = link.as_fd().as_raw_fd();
-        let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox);
+        let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox, board);
         let watched = self.watch_worker(&worker, channel);
         if let Err(error) = watched.and_then(|()| self.admit_foreigner(&worker, outfit)) {
             worker.kill(Signal::KILL)?; // nobody would hear of it
@@ -427,6 +429,15 @@ impl Master {
     pub(crate) fn ring(&self) {
         self.mailbox.ring();
     }
+}
+
+/// The page where the worker is to write how it does. Without it a worker works just as well.
+fn scoreboard(id: u32, command: &mut Command) -> Option<Scoreboard> {
+    let made = Scoreboard::new(id).and_then(|board| {
+        command.pass(SCOREBOARD, board.as_fd().try_clone_to_owned()?);
+        Ok(board)
+    });
+    made.inspect_err(|error| log::warn!("worker {id} has no scoreboard: {error}")).ok()
 }
 
 impl Drop for Master {

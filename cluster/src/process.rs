@@ -1,6 +1,6 @@
 //! A process we started, watched by its pidfd.
 
-use crate::{Signal, orphans, sys::pidfd};
+use crate::{Signal, Usage, orphans, sys::pidfd};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -76,6 +76,16 @@ impl Process {
                 return Ok(status);
             }
         }
+    }
+
+    /// What the process uses; `None` if it has ended. Nobody reaps meanwhile, so it is this
+    /// process and no other that got its number.
+    pub(crate) fn usage(&self) -> io::Result<Option<Usage>> {
+        let status = self.lock();
+        if status.is_some() || self.readable(Some(Instant::now()))? {
+            return Ok(None);
+        }
+        Usage::of(self.pid)
     }
 
     fn readable(&self, deadline: Option<Instant>) -> io::Result<bool> {

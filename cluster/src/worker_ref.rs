@@ -6,16 +6,17 @@ use std::{
     io,
     os::unix::net::UnixStream,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
 use worker_api::{
-    Address, Handle, Serialization,
+    Address, Handle, Score, Serialization,
     structured::Value,
-    wire::{Link, pack},
+    wire::{Act, Cluster, Link, Scoreboard, pack},
 };
 
-use crate::{Result, Signal, mailbox::Mailbox, outlet::Outlet, process::Process};
+use crate::{Result, Signal, Usage, mailbox::Mailbox, outlet::Outlet, process::Process};
 
 /// How far a worker has come.
 #[non_exhaustive]
@@ -49,6 +50,9 @@ pub(crate) struct Inner {
     facts: Mutex<Facts>,
     stdio: Mutex<Vec<Option<UnixStream>>>,
     mailbox: Arc<Mailbox>,
+    /// Where the worker writes how it does; its file is for the next master.
+    pub(crate) board: Option<Scoreboard>,
+    started: Instant,
 }
 
 #[derive(Debug)]
@@ -69,15 +73,17 @@ impl WorkerRef {
         link: Link,
         stdio: Vec<Option<UnixStream>>,
         mailbox: Arc<Mailbox>,
+        board: Option<Scoreboard>,
     ) -> Self {
         let facts =
             Facts { state: State::Starting, addresses: Vec::new(), exited_after_disconnect: false };
         let serialization = link.serialization();
         let outlet = Mutex::new(Outlet::new(link));
         let (facts, stdio) = (Mutex::new(facts), Mutex::new(stdio));
-        Self {
-            inner: Arc::new(Inner { id, process, serialization, outlet, facts, stdio, mailbox }),
-        }
+        let started = Instant::now();
+        let inner =
+            Inner { id, process, serialization, outlet, facts, stdio, mailbox, board, started };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn outlet(&self) -> MutexGuard<'_, Outlet> {
@@ -97,6 +103,42 @@ impl WorkerRef {
     /// How its channel writes messages.
     pub fn serialization(&self) -> Serialization {
         self.inner.serialization
+    }
+
+    /// How long ago it was started, asleep time of the machine left out.
+    pub fn age(&self) -> Duration {
+        self.inner.started.elapsed()
+    }
+
+    /// What it has written down about itself, in shared memory: this asks nobody and waits for
+    /// nobody. After its death it is its last word. `None`: it has not written, as one that does
+    /// not use `worker-api` never does. It is the worker's word, which may be wrong.
+    pub fn score(&self) -> Option<Score> {
+        self.inner.board.as_ref()?.score()
+    }
+
+    /// How many connections it has, as it says; as [`score`](Self::score), but cheaper.
+    pub fn connections(&self) -> Option<u64> {
+        self.inner.board.as_ref()?.active()
+    }
+
+    /// Asks for a sign of life: a worker that waits wakes up, serves its channel, and has
+    /// [ticked](Score::ticks) by that. Others take no notice.
+    pub fn poke(&self) {
+        let message = Cluster { seq: None, act: Act::Tick };
+        match self.serialization().encode(&message.to_json()) {
+            Ok(line) => self.outlet().post(line, None),
+            Err(error) => log::error!("{error:?}"),
+        }
+    }
+
+    /// What the system says of its process; `None` if that has ended, or cannot be seen.
+    ///
+    /// # Errors
+    ///
+    /// What the system says when it cannot be read.
+    pub fn usage(&self) -> io::Result<Option<Usage>> {
+        self.inner.process.usage()
     }
 
     /// How far it has come.

@@ -110,9 +110,9 @@ impl Scene {
         let (pid, hostile) = (std::process::id(), hostile.clone());
         drop(hostile);
         forget(cluster);
-        // One more: that of the process, which our reference keeps.
+        // Two more, which our reference keeps: those of the process and of its scoreboard.
         wait_until("as many descriptors as before", || {
-            open_descriptors(pid).len() <= descriptors + 1
+            open_descriptors(pid).len() <= descriptors + 2
         });
     }
 }

@@ -11,6 +11,7 @@ mod listening;
 mod loops;
 mod passed;
 mod paths;
+mod score;
 mod shared;
 mod starting;
 mod supervised;

@@ -211,3 +211,17 @@ fn handles_that_cross_do_not_block_each_other() {
         part(child);
     }
 }
+
+#[test]
+fn a_node_worker_has_no_score_and_does_not_mind_the_question() {
+    if !node("a_node_worker_has_no_score_and_does_not_mind_the_question") {
+        return;
+    }
+    let cluster = crate::cluster(Policy::Shared);
+    let worker = cluster.fork(1).remove(0);
+    worker.poke();
+    cluster.tell(&worker, json!({ "echo": 1 }));
+    cluster.message(&worker, "echo");
+    assert!(worker.score().is_none() && worker.connections().is_none());
+    assert!(worker.usage().unwrap().unwrap().memory > 1 << 20);
+}

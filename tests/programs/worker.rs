@@ -91,6 +91,10 @@ pub(crate) fn run() -> Result<()> {
             (Some("listen"), _) => listen(&master, text("address"), value)?,
             (Some("die at a connection"), _) => die_at_a_connection(&master, text("address"))?,
             (Some("bind"), _) => bind(&master, &text("address"))?,
+            (Some("count"), _) => {
+                let counter = master.worker().counter(&text("name"))?;
+                counter.add(value["add"].as_u64().unwrap_or_default());
+            }
             (Some("leave"), _) => master.worker().disconnect(),
             (Some("disconnect"), _) => match &master {
                 Master::Parent(channel) => channel.disconnect(),

@@ -32,6 +32,9 @@ const SCRATCH: usize = 1 << 16;
 pub(crate) trait Router: Send {
     fn route(&mut self, message: Cluster, attachment: Attachment, port: &mut Port);
 
+    /// Somebody looks whether the channel has anything.
+    fn served(&self) {}
+
     /// The channel has just been closed.
     fn closed(&mut self);
 }
@@ -157,6 +160,7 @@ impl Port {
 impl<R: Router> State<R> {
     /// Reads once and routes what came; whether it is worth to look again.
     pub(crate) fn pump(&mut self) -> bool {
+        self.router.served();
         if self.port.is_closed() {
             return false;
         }

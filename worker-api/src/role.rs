@@ -11,6 +11,7 @@ use nix::sys::socket::{AddressFamily, SockaddrLike, SockaddrStorage, getsockname
 use crate::{
     Channel, Error, ListenOptions, Listener, Result, Serialization, ToAddress, UdpSocket, Worker,
     listener::listen_alone,
+    scoreboard::{SCOREBOARD, Scorecard},
     sys::{claim, forget_variable},
     udp::bind_alone,
 };
@@ -53,6 +54,7 @@ fn broken(error: Error) -> Role {
 
 fn find() -> Result<Role> {
     let (channel, id, mode) = (take(CHANNEL), take(ID), take(MODE));
+    let scoreboard = take(SCOREBOARD);
     let Some(channel) = channel else {
         return match id {
             Some(_) => Err(unusable(format!("{ID} is set, but {CHANNEL} is not"))),
@@ -67,7 +69,12 @@ fn find() -> Result<Role> {
     let socket = open(&channel)?;
     match id {
         // Node reads any text, and what is no number as 0.
-        Some(id) => Worker::new(id.parse().unwrap_or(0), socket, serialization).map(Role::Worker),
+        Some(id) => {
+            let id = id.parse().unwrap_or(0);
+            let card = Scorecard::of_environment(scoreboard.as_deref(), id)
+                .map_err(|source| Error::Channel { source })?;
+            Worker::with(id, socket, serialization, card).map(Role::Worker)
+        }
         None => Channel::from_stream_with(socket, serialization).map(Role::Child),
     }
 }

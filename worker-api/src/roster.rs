@@ -17,6 +17,7 @@ use crate::{
     endpoint::{Port, Router},
     gate::Gate,
     latch::Signal,
+    scoreboard::Scorecard,
     wire::{Act, Attachment, Cluster, Family, Query, Reply, Sockname, encode_answer},
 };
 
@@ -25,11 +26,40 @@ use crate::{
 const MOST_OFFERS: usize = 1024;
 
 /// What the threads of a worker may know without a lock.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Census {
     /// Connections that the user has.
     pub(crate) live: AtomicUsize,
-    pub(crate) leaving: AtomicBool,
+    leaving: AtomicBool,
+    /// The same for the master to see.
+    pub(crate) card: Scorecard,
+}
+
+impl Census {
+    pub(crate) fn new(card: Scorecard) -> Self {
+        Self { live: AtomicUsize::new(0), leaving: AtomicBool::new(false), card }
+    }
+
+    /// A connection more.
+    pub(crate) fn begin(&self) {
+        self.live.fetch_add(1, SeqCst);
+        self.card.board().began();
+    }
+
+    /// A connection fewer; whether it was the last.
+    pub(crate) fn end(&self) -> bool {
+        self.card.board().ended();
+        self.live.fetch_sub(1, SeqCst) == 1
+    }
+
+    pub(crate) fn is_leaving(&self) -> bool {
+        self.leaving.load(SeqCst)
+    }
+
+    fn leave(&self) {
+        self.leaving.store(true, SeqCst);
+        self.card.board().leaves();
+    }
 }
 
 /// What the master answered to a query.
@@ -313,7 +343,7 @@ impl Roster {
     }
 
     fn let_go(&mut self, port: &mut Port) {
-        self.census.leaving.store(true, SeqCst);
+        self.census.leave();
         port.announce();
         let open: Vec<_> = self.serving.iter().map(|(key, one)| (key.clone(), one.id)).collect();
         for (key, id) in open {
@@ -367,13 +397,18 @@ impl Router for Roster {
             }
             Act::NewConnection { key } => self.offered(&key, message.seq, attachment, port),
             Act::Disconnect => self.leave(true, port),
+            Act::Tick => {} // it was enough to look
             act => log::debug!("ignored {act:?} from the master"),
         }
     }
 
+    fn served(&self) {
+        self.census.card.served();
+    }
+
     fn closed(&mut self) {
         self.leaving.get_or_insert(Leaving::Told);
-        self.census.leaving.store(true, SeqCst);
+        self.census.leave();
         for (_, mut serving) in self.serving.drain() {
             serving.gate.shut();
             serving.signal.set(true);

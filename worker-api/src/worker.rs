@@ -24,6 +24,7 @@ use crate::{
     latch::{Latch, Signal},
     listener::Tie,
     roster::{Answer, Census, Roster},
+    scoreboard::{Counter, Score, Scorecard},
     source::fd_source,
     structured::Value,
     wire::{Act, Family, Query, open_up, pack},
@@ -55,14 +56,14 @@ pub(crate) struct Core {
 
 impl Core {
     pub(crate) fn begin(&self) {
-        self.census.live.fetch_add(1, SeqCst);
+        self.census.begin();
     }
 
     pub(crate) fn end(&self) {
-        if self.census.live.fetch_sub(1, SeqCst) > 1 {
+        if !self.census.end() {
             return;
         }
-        if self.census.leaving.load(SeqCst) {
+        if self.census.is_leaving() {
             let mut state = self.endpoint.lock();
             let state = &mut *state;
             state.router.go_on(&mut state.port);
@@ -126,8 +127,18 @@ struct Asked {
 }
 
 impl Worker {
+    #[cfg(test)]
     pub(crate) fn new(id: u32, socket: UnixStream, serialization: Serialization) -> Result<Self> {
-        let census = Arc::new(Census::default());
+        Self::with(id, socket, serialization, Scorecard::of_environment(None, id)?)
+    }
+
+    pub(crate) fn with(
+        id: u32,
+        socket: UnixStream,
+        serialization: Serialization,
+        card: Scorecard,
+    ) -> Result<Self> {
+        let census = Arc::new(Census::new(card));
         let endpoint = Endpoint::new(socket, serialization, Roster::new(Arc::clone(&census)))?;
         let (draining, drained) = (AtomicUsize::new(0), (Mutex::default(), Condvar::new()));
         let core = Arc::new(Core { id, endpoint, census, draining, drained });
@@ -357,7 +368,7 @@ impl Worker {
 
     /// Whether this worker is to end: told to, on its own wish, or because the master went.
     pub fn is_disconnecting(&self) -> bool {
-        self.core.census.leaving.load(SeqCst)
+        self.core.census.is_leaving()
     }
 
     /// Whether the channel to the master is open.
@@ -368,6 +379,30 @@ impl Worker {
     /// How many connections this worker has.
     pub fn connections(&self) -> usize {
         self.core.census.live.load(SeqCst)
+    }
+
+    /// What this worker has written down about itself for its master: a master of ours reads
+    /// it without asking, even after the worker's death.
+    pub fn score(&self) -> Score {
+        self.core.census.card.board().score()
+    }
+
+    /// A number of the program's own in its [`score`](Self::score), by its name: 1 to 24
+    /// visible ASCII characters. The same name gives the same counter. At most 16.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] with `InvalidInput` for another name, or when 16 have a place.
+    pub fn counter(&self, name: &str) -> Result<Counter> {
+        Ok(self.core.census.card.counter(name)?)
+    }
+
+    /// Says that this worker is well, for a program that is busy in a loop of its own.
+    ///
+    /// Who waits on anything of a worker's, or tries to, does so by that. A master that
+    /// watches its workers ends those that tick no more.
+    pub fn tick(&self) {
+        self.core.census.card.board().tick();
     }
 
     /// Waits at most so long for the connections that other threads serve to end; how many
@@ -385,6 +420,9 @@ impl Worker {
     /// Starts a thread that serves the channel until it closes, for programs that wait on
     /// nothing of ours. Messages stay for [`try_recv`](Self::try_recv).
     ///
+    /// That thread says nothing about the others, so from now on only [`tick`](Self::tick)
+    /// tells the master that this worker is well; without any, it is not watched.
+    ///
     /// # Errors
     ///
     /// What the system says, if it has no room for a thread.
@@ -392,6 +430,7 @@ impl Worker {
         let core = Arc::clone(&self.core);
         let signal = Signal::new()?;
         let latch = Latch::new(Some(core.endpoint.socket()), &signal)?;
+        core.census.card.tick_by_hand();
         thread::Builder::new().name("cluster-channel".into()).spawn(move || {
             let closed = core.endpoint.serve_until(latch.as_fd(), None, |state| state.ended());
             if let Err(error) = closed {

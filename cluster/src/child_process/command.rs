@@ -11,6 +11,7 @@ use super::{
 use crate::{Result, Serialization, Signal, sys::Standing};
 use std::{
     ffi::{OsStr, OsString},
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
@@ -47,6 +48,8 @@ pub struct Command {
     pub(super) ignores_interrupt: bool,
     pub(super) tells_pid: bool,
     pub(super) input: Option<Arc<[u8]>>,
+    /// A descriptor for the child besides its list, and the variable that gets its number.
+    pub(super) passed: Option<(&'static str, OwnedFd)>,
     timeout: Option<Duration>,
     kill_signal: Signal,
     max_buffer: Option<usize>,
@@ -70,6 +73,7 @@ impl Command {
             ignores_interrupt: false,
             tells_pid: false,
             input: None,
+            passed: None,
             timeout: None,
             kill_signal: Signal::TERM,
             max_buffer: None,
@@ -188,6 +192,13 @@ impl Command {
     /// The child finds its own number in `LISTEN_PID`.
     pub(crate) fn tell_pid(&mut self) -> &mut Self {
         self.tells_pid = true;
+        self
+    }
+
+    /// Gives the child a copy of a descriptor, at a number that nothing else has there and that
+    /// this variable names.
+    pub(crate) fn pass(&mut self, variable: &'static str, descriptor: OwnedFd) -> &mut Self {
+        self.passed = Some((variable, descriptor));
         self
     }
 

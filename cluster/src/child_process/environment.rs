@@ -5,8 +5,10 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
+use worker_api::wire::SCOREBOARD;
+
 /// Facts about one process, which are false of its children.
-const OWN: [&str; 3] = [CHANNEL_FD, SERIALIZATION_MODE, "NODE_UNIQUE_ID"];
+const OWN: [&str; 4] = [CHANNEL_FD, SERIALIZATION_MODE, "NODE_UNIQUE_ID", SCOREBOARD];
 pub(super) const CHANNEL_FD: &str = "NODE_CHANNEL_FD";
 pub(super) const SERIALIZATION_MODE: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
 

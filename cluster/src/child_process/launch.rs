@@ -9,7 +9,10 @@ use super::{
 use crate::{
     Error, Result, orphans,
     process::Process,
-    sys::spawn::{Descriptor, Program, spawn},
+    sys::{
+        copy_above,
+        spawn::{Descriptor, Program, spawn},
+    },
 };
 use std::{
     collections::BTreeMap,
@@ -18,7 +21,7 @@ use std::{
     fs::{File, OpenOptions},
     io,
     os::{
-        fd::{AsFd, OwnedFd},
+        fd::{AsFd, AsRawFd, OwnedFd},
         unix::{ffi::OsStrExt, net::UnixStream},
     },
 };
@@ -59,6 +62,7 @@ impl Command {
         if self.tells_pid {
             variables.remove(OsStr::new("LISTEN_PID"));
         }
+        let passed = self.pass_above(layout.len(), &mut variables).map_err(cannot_start)?;
         let path = variables.get(OsStr::new("PATH")).map(OsString::as_os_str);
         let candidates: Vec<CString> = candidates(&self.program, path)
             .iter()
@@ -72,6 +76,7 @@ impl Command {
             env: &c_variables(&variables)?,
             cwd: cwd.as_deref(),
             descriptors: &ends.iter().map(Ends::of_child).collect::<Vec<_>>(),
+            passed: passed.as_ref().map(AsFd::as_fd),
             // Our channel, if nobody has asked for it yet: then it still is as we inherited it.
             private: env::var(CHANNEL_FD).ok().and_then(|number| number.parse().ok()),
             detached: self.detached,
@@ -93,6 +98,18 @@ impl Command {
             started.ipc = started.ipc.or(channel);
         }
         Ok(started)
+    }
+
+    /// The descriptor that is passed besides the list, at a number behind it.
+    fn pass_above(
+        &self,
+        floor: usize,
+        variables: &mut BTreeMap<OsString, OsString>,
+    ) -> io::Result<Option<OwnedFd>> {
+        let Some((variable, descriptor)) = &self.passed else { return Ok(None) };
+        let copy = copy_above(descriptor.as_fd(), floor)?;
+        variables.insert(variable.into(), copy.as_raw_fd().to_string().into());
+        Ok(Some(copy))
     }
 
     /// The arguments as the child sees them, its name among them.

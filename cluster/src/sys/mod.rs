@@ -21,6 +21,19 @@ pub(crate) fn descriptor_of(poll: &mio::Poll) -> std::os::fd::BorrowedFd<'_> {
     unsafe { BorrowedFd::borrow_raw(poll.as_raw_fd()) }
 }
 
+/// A copy of a descriptor with a number of at least `floor`, close-on-exec.
+pub(crate) fn copy_above(
+    descriptor: std::os::fd::BorrowedFd<'_>,
+    floor: usize,
+) -> std::io::Result<std::os::fd::OwnedFd> {
+    use nix::fcntl::{FcntlArg, fcntl};
+    use std::os::fd::FromRawFd;
+    let floor = floor.try_into().unwrap_or(i32::MAX);
+    let copy = fcntl(descriptor, FcntlArg::F_DUPFD_CLOEXEC(floor))?;
+    // SAFETY: the kernel has just made this descriptor for us.
+    Ok(unsafe { std::os::fd::OwnedFd::from_raw_fd(copy) })
+}
+
 /// Has the current tokio runtime watch a copy of this descriptor for reading.
 ///
 /// Panics outside a runtime with I/O, as tokio's own sockets do.

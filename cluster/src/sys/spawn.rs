@@ -39,6 +39,8 @@ pub(crate) struct Program<'a> {
     pub(crate) cwd: Option<&'a CStr>,
     /// Descriptor `n` of the child is what stands at place `n`.
     pub(crate) descriptors: &'a [Descriptor<'a>],
+    /// A descriptor behind these, which the child has at our number.
+    pub(crate) passed: Option<BorrowedFd<'a>>,
     /// A descriptor that is not close-on-exec and not for the child all the same.
     pub(crate) private: Option<i32>,
     /// In a session of its own.
@@ -81,6 +83,7 @@ pub(crate) fn spawn(program: &Program<'_>) -> io::Result<(u32, OwnedFd)> {
         cwd: program.cwd,
         private: program.private.filter(|fd| !slots.iter().zip(0..).any(|(_, taken)| taken == *fd)),
         slots: &mut slots,
+        passed: program.passed.map(|fd| fd.as_raw_fd()),
         detached: program.detached,
         plan: program.standing.plan()?,
         ignores_interrupt: program.ignores_interrupt,
@@ -106,6 +109,7 @@ struct Task<'a> {
     cwd: Option<&'a CStr>,
     slots: &'a mut [Slot],
     private: Option<i32>,
+    passed: Option<i32>,
     detached: bool,
     plan: Plan<'a>,
     ignores_interrupt: bool,
@@ -190,6 +194,9 @@ fn become_program(task: &mut Task<'_>) -> Result<Infallible, Failure> {
     arrange(task.slots, &mut Kernel)?;
     if let Some(fd) = task.private {
         Kernel.close(fd);
+    }
+    if let Some(fd) = task.passed {
+        Kernel.keep(fd)?;
     }
     if let Some(cwd) = task.cwd {
         // SAFETY: a C string that outlives the call.

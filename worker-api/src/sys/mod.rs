@@ -3,6 +3,7 @@
 
 mod door;
 mod inherited;
+mod page;
 #[cfg(feature = "tokio")]
 mod reactor;
 mod rights;
@@ -10,6 +11,7 @@ mod rights;
 pub use door::{accept, pass_on};
 pub(crate) use door::{add_exclusive, remove};
 pub(crate) use inherited::{claim, copy, forget_variable};
+pub(crate) use page::Page;
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::watch;
 pub(crate) use rights::{receive, transmit};

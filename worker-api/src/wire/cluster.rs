@@ -38,6 +38,8 @@ pub enum Act {
     Disconnect,
     /// Worker: I am ready, though I may not listen. An extension; Node ignores it.
     Ready,
+    /// Master: a sign of life, please. An extension; Node ignores it.
+    Tick,
     /// Worker: I leave on purpose.
     ExitedAfterDisconnect,
     /// An answer.
@@ -250,6 +252,7 @@ impl Cluster {
             Act::Close { key } => simple("close", Some(key.as_str())),
             Act::Disconnect => simple("disconnect", None),
             Act::Ready => simple("ready", None),
+            Act::Tick => simple("tick", None),
             Act::ExitedAfterDisconnect => simple("exitedAfterDisconnect", None),
             Act::Unknown(act) => simple(act, None),
             Act::Reply(reply) => match reply {
@@ -285,6 +288,7 @@ impl Act {
             "close" => Self::Close { key: key()? },
             "disconnect" => Self::Disconnect,
             "ready" => Self::Ready,
+            "tick" => Self::Tick,
             "exitedAfterDisconnect" => Self::ExitedAfterDisconnect,
             _ => Self::Unknown(act),
         })

@@ -18,6 +18,7 @@ mod shortcut;
 pub use crate::{
     handle::Kind,
     options::query_for,
+    scoreboard::{SCOREBOARD, Scoreboard},
     sys::{accept, pass_on},
 };
 pub use bind::{Bound, SocketFile, backlog, bind, socket_path};

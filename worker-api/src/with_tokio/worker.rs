@@ -14,7 +14,7 @@ use tokio::{
 
 use super::{Listener, UdpSocket, departure::Departure, driver};
 use crate::{
-    Error, Handle, ListenOptions, Message, Result, Serialization, ToAddress,
+    Counter, Error, Handle, ListenOptions, Message, Result, Serialization, ToAddress,
     structured::Value,
     sys::watch,
     wire::{Rider, pack},
@@ -231,6 +231,20 @@ impl Worker {
     /// Whether the channel to the master is open.
     pub fn is_connected(&self) -> bool {
         self.worker.is_connected()
+    }
+
+    /// A number of the program's own: see [`crate::Worker::counter`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Worker::counter`].
+    pub fn counter(&self, name: &str) -> Result<Counter> {
+        self.worker.counter(name)
+    }
+
+    /// Says that this worker is well. The runtime does so by itself when the master asks.
+    pub fn tick(&self) {
+        self.worker.tick();
     }
 
     /// How many connections this worker has.
