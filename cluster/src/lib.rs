@@ -74,6 +74,7 @@ mod worker_ref;
 pub mod child_process;
 pub mod control;
 mod master;
+pub mod relay;
 mod supervisor;
 
 mod door;
