@@ -29,6 +29,10 @@ const converse = (worker, peer) => {
             report('bytes', { worker, length: message.length, all: values.allOf(message) });
             return;
         }
+        if (message?.length > 1e6) { // too long for a line
+            report('text', { worker, length: message.length });
+            return;
+        }
         if (message?.name) {
             const { name, value } = message;
             report('value', { worker, name, same: values.is(name, value) });
@@ -72,6 +76,7 @@ obey({
     },
     value: ({ worker, name }) => peers.get(worker).send({ name, value: values.make(name) }),
     cycle: ({ worker }) => peers.get(worker).send(values.cycle()),
+    text: ({ worker, length }) => peers.get(worker).send('x'.repeat(length)),
     bytes: ({ worker, lengths }) => {
         lengths.forEach((length, number) => peers.get(worker).send(Buffer.alloc(length, number)));
     },

@@ -5,6 +5,7 @@
 mod support;
 
 mod advanced;
+mod large;
 mod leaving;
 mod serving;
 mod talking;

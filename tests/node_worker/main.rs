@@ -5,6 +5,7 @@ mod support;
 
 mod advanced;
 mod handing_over;
+mod large;
 mod leaving;
 mod serving;
 mod talking;
