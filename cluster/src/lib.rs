@@ -66,7 +66,7 @@ mod outlet;
 mod place;
 mod process;
 mod quota;
-mod schedule;
+pub mod schedule;
 mod settings;
 mod usage;
 mod worker_ref;

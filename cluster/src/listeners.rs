@@ -10,18 +10,21 @@ use std::{
 
 use nix::errno::Errno;
 use serde_json::Value;
-use socket::Socket;
 use socket2::SockRef;
 use worker_api::{
     Address, ListenOptions,
     wire::{Query, Sockname, pass_on, query_for},
 };
 
-use crate::{Policy, Settings};
+use crate::{Policy, Settings, schedule::Rule};
 
 mod desk;
 mod rules;
 mod socket;
+
+use desk::Desk;
+pub(crate) use desk::Open;
+use socket::Socket;
 
 /// What a worker gets for its query.
 #[derive(Debug)]
@@ -40,6 +43,8 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) struct Listeners {
     policy: Policy,
+    /// Who gets a connection that is handed over; without it workers take turns.
+    rule: Option<Rule>,
     allowed: Option<Vec<Address>>,
     sockets: BTreeMap<usize, Socket>,
     numbers: HashMap<String, usize>,
@@ -51,9 +56,10 @@ pub(crate) struct Listeners {
 }
 
 impl Listeners {
-    pub(crate) fn new(policy: Policy, allowed: Option<Vec<Address>>) -> Self {
+    pub(crate) fn new(policy: Policy, rule: Option<Rule>, allowed: Option<Vec<Address>>) -> Self {
         Self {
             policy,
+            rule,
             allowed,
             sockets: BTreeMap::new(),
             numbers: HashMap::new(),
@@ -150,8 +156,11 @@ impl Listeners {
     }
 
     fn open(&mut self, key: String, query: &Query, settings: &Settings) -> io::Result<usize> {
-        let handed = self.policy == Policy::RoundRobin;
-        let socket = Socket::open(key.clone(), query, settings, handed)?;
+        let desk = match self.policy {
+            Policy::Shared => None,
+            Policy::RoundRobin => Some(Desk::new(self.rule.as_ref().map(Rule::for_listener))),
+        };
+        let socket = Socket::open(key.clone(), query, settings, desk)?;
         let number = self.next;
         self.next += 1;
         self.numbers.insert(key, number);
@@ -270,12 +279,18 @@ impl Listeners {
 
     /// The next connection to hand over: the socket's number and key, the worker, the
     /// connection. `number` is that of the message which hands it over.
-    pub(crate) fn hand_over(&mut self, number: u64, now: Instant) -> Option<HandOver> {
+    pub(crate) fn hand_over(
+        &mut self,
+        number: u64,
+        now: Instant,
+        open: Open<'_>,
+    ) -> Option<HandOver> {
         while let Some(&place) = self.awake.first() {
             let socket = self.sockets.get_mut(&place);
-            if let Some(Socket { desk: Some(desk), descriptor, key, .. }) = socket {
-                if let Some((worker, connection)) = desk.next(descriptor, number, now) {
-                    return Some(HandOver { place, key: key.clone(), worker, connection });
+            if let Some(Socket { desk: Some(desk), descriptor, local, key, .. }) = socket {
+                if let Some((worker, one)) = desk.next(descriptor, local, number, now, open) {
+                    let (key, connection) = (key.clone(), one.socket);
+                    return Some(HandOver { place, key, worker, connection });
                 }
                 match desk.deadline() {
                     Some(_) => self.resting.insert(place),

@@ -89,7 +89,7 @@ impl Master {
             Interest::READABLE,
         )?;
         let mut master = Self {
-            listeners: Listeners::new(settings.chosen_policy()?, allowed),
+            listeners: Listeners::new(settings.chosen_policy()?, settings.rule(), allowed),
             settings,
             poll,
             ready: Events::with_capacity(256),

@@ -15,6 +15,7 @@ use worker_api::{Address, Handle, Serialization, ToAddress};
 use crate::{
     Error, Readiness, Result,
     child_process::{Command, Stdio},
+    schedule::{Rule, Schedule},
 };
 
 mod standing;
@@ -62,6 +63,7 @@ pub struct Settings {
     standing: Standing,
     policy: Option<Policy>,
     serialization: Option<Serialization>,
+    rule: Option<Rule>,
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
@@ -159,6 +161,14 @@ impl Settings {
         self
     }
 
+    /// Who gets the connections that the master hands over: the workers in turn without this.
+    /// The policy is [`Policy::RoundRobin`] then, whatever `NODE_CLUSTER_SCHED_POLICY` says. Each
+    /// listener has a clone of the rule. A master keeps its first one.
+    pub fn schedule(mut self, schedule: impl Schedule + Clone + 'static) -> Self {
+        self.rule = Some(Rule::new(schedule));
+        self
+    }
+
     /// An address to listen on at once, before any worker asks, and until the master ends, or
     /// its supervisor stops: an address that cannot be had is an error of the master's then.
     pub fn listen(mut self, address: impl ToAddress) -> Self {
@@ -238,6 +248,7 @@ impl Settings {
         self.standing.update(later.standing);
         take(&mut self.policy, later.policy);
         take(&mut self.serialization, later.serialization);
+        take(&mut self.rule, later.rule);
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
         take(&mut self.readiness, later.readiness);
@@ -265,7 +276,19 @@ impl Settings {
     }
 
     pub(crate) fn chosen_policy(&self) -> Result<Policy> {
-        self.policy.map_or_else(Policy::from_environment, Ok)
+        match (self.policy, &self.rule) {
+            (Some(Policy::RoundRobin) | None, Some(_)) => Ok(Policy::RoundRobin),
+            (Some(policy), Some(_)) => Err(Error::Settings {
+                what: "schedule",
+                value: format!("it needs Policy::RoundRobin, and not Policy::{policy:?}"),
+            }),
+            (Some(policy), None) => Ok(policy),
+            (None, None) => Policy::from_environment(),
+        }
+    }
+
+    pub(crate) fn rule(&self) -> Option<Rule> {
+        self.rule.clone()
     }
 
     /// See [`serialization`](Self::serialization), which sets it.

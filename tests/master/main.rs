@@ -11,18 +11,16 @@ mod listening;
 mod loops;
 mod passed;
 mod paths;
+mod scheduling;
 mod score;
 mod shared;
 mod starting;
 mod supervised;
 mod talking;
 
-use std::fs;
-
 use cluster::{Event, Policy, Settings, WorkerRef};
-use nix::sys::signal::Signal::SIGSTOP;
 use serde_json::{Value, json};
-use support::{Cluster, fixture, kill, wait_for, wait_until};
+use support::{Cluster, fixture, stopped as stop, wait_for};
 
 const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
 const ANYWHERE: &str = "127.0.0.1:0";
@@ -66,19 +64,6 @@ fn says(cluster: &Cluster, worker: &WorkerRef, like: impl Fn(&Value) -> bool) ->
     });
     let Event::Message { message, .. } = event else { unreachable!() };
     message.value
-}
-
-/// Stops a worker, and waits until all its threads stand still.
-fn stop(worker: &WorkerRef) {
-    kill(worker.pid(), SIGSTOP);
-    let is_still = |task: fs::DirEntry| {
-        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
-        stat[stat.rfind(')').unwrap()..].starts_with(") T")
-    };
-    wait_until("a worker that stands still", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
-        tasks.map(Result::unwrap).all(is_still)
-    });
 }
 
 /// Waits for the event that a worker listens: where, as the master says.

@@ -3,10 +3,12 @@
 
 use std::{
     io::{self, BufRead, BufReader, Write},
-    net::TcpStream,
+    net::{SocketAddr, TcpStream},
     os::{fd::OwnedFd, unix::net::UnixStream},
     time::Duration,
 };
+
+use socket2::{Domain, Socket, Type};
 
 use super::PATIENCE;
 
@@ -23,6 +25,19 @@ impl Lines {
             true => UnixStream::connect(address)?.into(),
             false => TcpStream::connect(address)?.into(),
         };
+        Self::over(socket)
+    }
+
+    /// Connects to `host:port` from this address of this machine.
+    pub(crate) fn connect_from(client: [u8; 4], address: &str) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::from((client, 0)).into())?;
+        let address: SocketAddr = address.parse().map_err(io::Error::other)?;
+        socket.connect(&address.into())?;
+        Self::over(socket.into())
+    }
+
+    fn over(socket: OwnedFd) -> io::Result<Self> {
         let stream = BufReader::new(UnixStream::from(socket)); // any stream socket will do
         let this = Self { stream };
         this.be_patient(PATIENCE)?;

@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod crew;
 pub(crate) mod handles;
 mod lines;
 mod node;
@@ -11,9 +12,12 @@ pub(crate) mod values;
 
 pub(crate) use self::cluster::Cluster;
 pub(crate) use client::{Client, get, get_as, hear};
+pub(crate) use crew::{Crew, answers};
 pub(crate) use lines::Lines;
 pub(crate) use node::{Parent, node, script};
-pub(crate) use program::{Program, example, fixture, kill, open_descriptors, process_is_gone};
+pub(crate) use program::{
+    Program, example, fixture, kill, open_descriptors, process_is_gone, stopped,
+};
 
 use std::{
     fs::{File, OpenOptions},

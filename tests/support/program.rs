@@ -11,7 +11,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{PATIENCE, wait_for};
+use cluster::WorkerRef;
+use nix::sys::signal::Signal;
+
+use super::{PATIENCE, wait_for, wait_until};
 
 /// A program that runs, and what it has printed so far on both streams.
 #[derive(Debug)]
@@ -206,4 +209,17 @@ fn build_example(name: &str, release: bool) {
 /// The program with the small roles that only tests need; see `tests/programs`.
 pub(crate) fn fixture() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_fixture"))
+}
+
+/// Stops a worker, and waits until all its threads stand still.
+pub(crate) fn stopped(worker: &WorkerRef) {
+    kill(worker.pid(), Signal::SIGSTOP);
+    let is_still = |task: fs::DirEntry| {
+        let stat = fs::read_to_string(task.path().join("stat")).unwrap();
+        stat[stat.rfind(')').unwrap()..].starts_with(") T")
+    };
+    wait_until("a worker that stands still", || {
+        let tasks = fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
+        tasks.map(Result::unwrap).all(is_still)
+    });
 }

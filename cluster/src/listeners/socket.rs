@@ -39,12 +39,12 @@ pub(crate) struct Socket {
 }
 
 impl Socket {
-    /// Opens what a query asks for; `handed`: TCP and Unix connections are handed over.
+    /// Opens what a query asks for; with a desk TCP and Unix connections are handed over.
     pub(super) fn open(
         key: String,
         query: &Query,
         settings: &Settings,
-        handed: bool,
+        desk: Option<Desk>,
     ) -> io::Result<Self> {
         let Bound { socket, file } = match query.fd.filter(|&number| number >= 0) {
             Some(number) => Bound { socket: passed(number, query, settings)?, file: None },
@@ -66,7 +66,7 @@ impl Socket {
             deserted: 0,
             is_pinned: false,
             was_asked_for: false,
-            desk: (handed && !query.family.is_udp()).then(Desk::new),
+            desk: desk.filter(|_| !query.family.is_udp()),
         })
     }
 

@@ -98,7 +98,8 @@ impl Master {
     pub(super) fn hand_over(&mut self) {
         let now = Instant::now();
         for _ in 0..BATCH {
-            let Some(next) = self.listeners.hand_over(self.seq, now) else { return };
+            let open = |id: u32| self.workers.get(&id)?.worker.connections();
+            let Some(next) = self.listeners.hand_over(self.seq, now, &open) else { return };
             let number = self.next_seq();
             self.offer(next, number);
         }

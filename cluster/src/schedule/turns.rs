@@ -1,65 +1,147 @@
-//! Handing connections over in turn: who gets the next one, and what is in flight.
+//! Handing connections over: who gets the next one, and what is in flight.
 
 use std::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
+    fmt,
     time::{Duration, Instant},
 };
+
+use super::Candidate;
 
 /// How long a worker that refused a connection is left alone, at first and at most. A Node
 /// worker cannot say when it has room again, so it is asked.
 const FIRST_REST: Duration = Duration::from_millis(1);
 const LONGEST_REST: Duration = Duration::from_millis(100);
 
+/// So many connections wait for one worker at most; more for the same go by turns.
+const LONGEST_QUEUE: usize = 64;
+
 /// The workers of one listener and the connections between the master and them. No I/O and no
 /// clock: a connection is any `C`, a question is known by its number.
 ///
-/// A connection stays here until its worker has taken it. There is never one more than there
-/// are workers: the master accepts only while somebody is free.
+/// A connection stays here until its worker has taken it. The master accepts only while
+/// somebody is free, so there is never one more than there are workers, but for those that wait
+/// for one whom a rule has chosen.
 #[derive(Debug)]
 pub(crate) struct Turns<C> {
     members: BTreeMap<u32, Member<C>>,
     /// Those who may have the next connection, in their order.
     free: VecDeque<u32>,
-    /// Connections that were given back, the oldest first, and the one just accepted.
+    /// Connections that were given back, the oldest first, and those just accepted.
     waiting: VecDeque<C>,
+    /// How many wait for one worker.
+    reserved: usize,
+    /// For the rule, kept to save the allocation.
+    candidates: Vec<Candidate>,
 }
 
 #[derive(Debug)]
 struct Member<C> {
     holds: Option<(u64, C)>,
+    /// What a rule wants it to have as soon as it is free.
+    queue: VecDeque<C>,
+    /// How many it was handed and did not give back, and the fewest of the others when it came.
+    given: u64,
+    is_free: bool,
     rests_until: Option<Instant>,
     rest: Duration,
     /// Goes as soon as it has said whether it takes what it holds.
     is_leaving: bool,
 }
 
+/// A rule, and what it is to know.
+pub(crate) struct Choice<'a, C> {
+    /// Who gets this connection; `None`: whose turn it is.
+    pub(crate) rule: &'a mut dyn FnMut(&C, &[Candidate]) -> Option<u32>,
+    /// How many connections a worker has open, if that is known.
+    pub(crate) open: &'a dyn Fn(u32) -> Option<u64>,
+}
+
+impl<C> fmt::Debug for Choice<'_, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Choice")
+    }
+}
+
+impl<C> Member<C> {
+    fn candidate(&self, id: u32, open: Option<u64>) -> Candidate {
+        let coming = self.queue.len() as u64;
+        let in_flight = u64::from(self.holds.is_some());
+        let connections = open.map_or(self.given, |open| open + in_flight) + coming;
+        Candidate { id, credit: self.is_free.into(), connections }
+    }
+}
+
 impl<C: Clone> Turns<C> {
     pub(crate) fn new() -> Self {
-        Self { members: BTreeMap::new(), free: VecDeque::new(), waiting: VecDeque::new() }
+        Self {
+            members: BTreeMap::new(),
+            free: VecDeque::new(),
+            waiting: VecDeque::new(),
+            reserved: 0,
+            candidates: Vec::new(),
+        }
     }
 
     /// A worker listens.
     pub(crate) fn join(&mut self, worker: u32) {
+        let fewest = self.members.values().map(|member| member.given).min();
         if let Entry::Vacant(place) = self.members.entry(worker) {
-            let (holds, rests_until, rest) = (None, None, FIRST_REST);
-            place.insert(Member { holds, rests_until, rest, is_leaving: false });
+            place.insert(Member {
+                holds: None,
+                queue: VecDeque::new(),
+                given: fewest.unwrap_or(0),
+                is_free: false,
+                rests_until: None,
+                rest: FIRST_REST,
+                is_leaving: false,
+            });
+            self.set_free(worker);
+        }
+    }
+
+    fn set_free(&mut self, worker: u32) {
+        if let Some(member) = self.members.get_mut(&worker)
+            && !std::mem::replace(&mut member.is_free, true)
+        {
             self.free.push_back(worker);
+        }
+    }
+
+    fn set_busy(&mut self, worker: u32) {
+        if let Some(member) = self.members.get_mut(&worker)
+            && std::mem::replace(&mut member.is_free, false)
+            && let Some(place) = self.free.iter().position(|&one| one == worker)
+        {
+            self.free.remove(place);
         }
     }
 
     /// A worker is to leave, and gets nothing more. What it holds it may have taken already.
     pub(crate) fn retire(&mut self, worker: u32) {
         match self.members.get_mut(&worker) {
-            Some(member) if member.holds.is_some() => member.is_leaving = true,
+            Some(member) if member.holds.is_some() => {
+                member.is_leaving = true;
+                self.empty_queue(worker);
+            }
             _ => self.leave(worker),
         }
     }
 
     /// A worker no longer listens, or is dead: what it has not taken goes to another.
     pub(crate) fn leave(&mut self, worker: u32) {
+        self.set_busy(worker);
+        self.empty_queue(worker);
         let Some(member) = self.members.remove(&worker) else { return };
-        self.free.retain(|&one| one != worker);
         if let Some((_, connection)) = member.holds {
+            self.waiting.push_front(connection);
+        }
+    }
+
+    fn empty_queue(&mut self, worker: u32) {
+        let Some(member) = self.members.get_mut(&worker) else { return };
+        self.reserved -= member.queue.len();
+        while let Some(connection) = member.queue.pop_back() {
             self.waiting.push_front(connection);
         }
     }
@@ -76,16 +158,68 @@ impl<C: Clone> Turns<C> {
 
     /// The next connection and the worker that gets it, if there are both; `number` is that of
     /// the message which hands it over.
-    pub(crate) fn hand_over(&mut self, number: u64) -> Option<(u32, C)> {
-        if self.free.is_empty() {
-            return None;
-        }
-        let connection = self.waiting.pop_front()?;
-        let worker = self.free.pop_front()?;
+    pub(crate) fn hand_over(
+        &mut self,
+        number: u64,
+        choice: Option<Choice<'_, C>>,
+    ) -> Option<(u32, C)> {
+        let (worker, connection) = match self.next_reserved() {
+            Some(next) => next,
+            None => self.next_waiting(choice)?,
+        };
+        self.set_busy(worker);
         if let Some(member) = self.members.get_mut(&worker) {
             member.holds = Some((number, connection.clone()));
+            member.given += 1;
         }
         Some((worker, connection))
+    }
+
+    /// What waits for somebody who is free now.
+    fn next_reserved(&mut self) -> Option<(u32, C)> {
+        if self.reserved == 0 {
+            return None;
+        }
+        let members = &mut self.members;
+        let (worker, connection) = self.free.iter().find_map(|worker| {
+            let connection = members.get_mut(worker)?.queue.pop_front()?;
+            Some((*worker, connection))
+        })?;
+        self.reserved -= 1;
+        Some((worker, connection))
+    }
+
+    fn next_waiting(&mut self, mut choice: Option<Choice<'_, C>>) -> Option<(u32, C)> {
+        while let Some(connection) = self.waiting.pop_front() {
+            let chosen = choice.as_mut().and_then(|choice| self.choose(&connection, choice));
+            match chosen.and_then(|worker| Some((worker, self.members.get_mut(&worker)?))) {
+                Some((worker, member)) if member.is_free => return Some((worker, connection)),
+                Some((_, member)) if member.queue.len() < LONGEST_QUEUE => {
+                    member.queue.push_back(connection);
+                    self.reserved += 1;
+                }
+                _ => match self.free.front() {
+                    Some(&worker) => return Some((worker, connection)),
+                    None => {
+                        self.waiting.push_front(connection);
+                        return None;
+                    }
+                },
+            }
+        }
+        None
+    }
+
+    /// Whom the rule chooses, if that is somebody who may be.
+    fn choose(&mut self, connection: &C, choice: &mut Choice<'_, C>) -> Option<u32> {
+        let staying = self.members.iter().filter(|(_, member)| !member.is_leaving);
+        self.candidates.clear();
+        self.candidates.extend(staying.map(|(&id, one)| one.candidate(id, (choice.open)(id))));
+        if self.candidates.is_empty() {
+            return None;
+        }
+        let chosen = (choice.rule)(connection, &self.candidates)?;
+        self.candidates.binary_search_by_key(&chosen, |one| one.id).is_ok().then_some(chosen)
     }
 
     /// The worker has taken the connection.
@@ -96,7 +230,7 @@ impl<C: Clone> Turns<C> {
                 return self.leave(worker);
             }
             member.rest = FIRST_REST;
-            self.free.push_back(worker);
+            self.set_free(worker);
         }
     }
 
@@ -107,6 +241,7 @@ impl<C: Clone> Turns<C> {
         if let Some((_, connection)) = member.holds.take_if(|(held, _)| *held == number) {
             member.rests_until = Some(now + member.rest);
             member.rest = (member.rest * 2).min(LONGEST_REST);
+            member.given -= 1;
             self.waiting.push_front(connection);
             if member.is_leaving {
                 self.leave(worker);
@@ -116,10 +251,14 @@ impl<C: Clone> Turns<C> {
 
     /// Ends the rests that are over.
     pub(crate) fn wake(&mut self, now: Instant) {
-        for (&worker, member) in &mut self.members {
-            if member.rests_until.take_if(|until| *until <= now).is_some() {
-                self.free.push_back(worker);
-            }
+        let rested = |member: &mut Member<C>| member.rests_until.take_if(|until| *until <= now);
+        let woken: Vec<u32> = self
+            .members
+            .iter_mut()
+            .filter_map(|(&worker, member)| rested(member).map(|_| worker))
+            .collect();
+        for worker in woken {
+            self.set_free(worker);
         }
     }
 
@@ -130,163 +269,4 @@ impl<C: Clone> Turns<C> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-    use std::collections::BTreeSet;
-
-    fn workers(count: u32) -> Turns<u32> {
-        let mut turns = Turns::new();
-        (1..=count).for_each(|worker| turns.join(worker));
-        turns
-    }
-
-    #[test]
-    fn idle_workers_get_connections_in_turn() {
-        let mut turns = workers(3);
-        let order: Vec<u32> = (0..6)
-            .map(|number| {
-                turns.arrived(number);
-                let (worker, _) = turns.hand_over(number.into()).unwrap();
-                turns.taken(worker, number.into());
-                worker
-            })
-            .collect();
-        assert_eq!(order, [1, 2, 3, 1, 2, 3]);
-    }
-
-    #[test]
-    fn a_dead_workers_connection_goes_to_another() {
-        let mut turns = workers(2);
-        turns.arrived(7);
-        assert_eq!(turns.hand_over(1), Some((1, 7)));
-        turns.leave(1);
-        assert_eq!(turns.hand_over(2), Some((2, 7)));
-        turns.taken(2, 2);
-        turns.leave(2);
-        turns.join(3);
-        assert_eq!(turns.hand_over(3), None, "taken is taken");
-    }
-
-    #[test]
-    fn one_who_leaves_may_take_what_it_holds_and_nothing_more() {
-        let mut turns = workers(3);
-        (7..=8).for_each(|connection| turns.arrived(connection));
-        assert_eq!((turns.hand_over(1), turns.hand_over(2)), (Some((1, 7)), Some((2, 8))));
-        (1..=3).for_each(|worker| turns.retire(worker));
-        turns.arrived(9);
-        assert_eq!(turns.hand_over(3), None, "all leave");
-        turns.join(4);
-        assert_eq!(turns.hand_over(3), Some((4, 9)), "7 and 8 may be served by now");
-        turns.taken(4, 3);
-        turns.taken(1, 1);
-        turns.refused(2, 2, Instant::now());
-        assert_eq!(turns.hand_over(4), Some((4, 8)), "8 is not");
-        assert_eq!(turns.deadline(), None);
-        assert_eq!(turns.members.len(), 1);
-    }
-
-    #[test]
-    fn when_all_refuse_they_are_left_alone_longer_and_longer() {
-        let mut now = Instant::now();
-        let mut turns = workers(2);
-        turns.arrived(7);
-        let mut tries = 0;
-        let start = now;
-        while now < start + Duration::from_secs(1) {
-            while let Some((worker, _)) = turns.hand_over(tries) {
-                turns.refused(worker, tries, now);
-                tries += 1;
-                assert!(!turns.has_room());
-            }
-            now = turns.deadline().unwrap();
-            turns.wake(now);
-        }
-        assert!((10..60).contains(&tries), "{tries} tries in a second");
-    }
-
-    #[test]
-    fn late_answers_change_nothing() {
-        let mut turns = workers(1);
-        turns.taken(1, 5);
-        turns.refused(9, 5, Instant::now());
-        turns.arrived(7);
-        assert_eq!(turns.hand_over(1), Some((1, 7)));
-        turns.taken(1, 5);
-        assert!(!turns.has_room());
-    }
-
-    #[derive(Clone, Debug)]
-    enum Step {
-        Join(u32),
-        Retire(u32),
-        Leave(u32),
-        Arrive,
-        Take(u32),
-        Refuse(u32),
-        Later(u64),
-    }
-
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            (1..6u32).prop_map(Step::Join),
-            (1..6u32).prop_map(Step::Retire),
-            (1..6u32).prop_map(Step::Leave),
-            Just(Step::Arrive),
-            Just(Step::Arrive),
-            (1..6u32).prop_map(Step::Take),
-            (1..6u32).prop_map(Step::Refuse),
-            (1..200u64).prop_map(Step::Later),
-        ]
-    }
-
-    proptest! {
-        /// Whatever happens, each connection is taken once or still here, and nobody is given
-        /// two at a time.
-        #[test]
-        fn no_connection_is_lost(steps in prop::collection::vec(step(), 0..120)) {
-            let mut turns = Turns::new();
-            let mut now = Instant::now();
-            let (mut next, mut number) = (0u32, 0u64);
-            let mut inside = BTreeSet::new();
-            let mut held: BTreeMap<u32, (u64, u32)> = BTreeMap::new();
-            for step in steps {
-                match step {
-                    Step::Join(worker) if !held.contains_key(&worker) => turns.join(worker),
-                    Step::Join(_) => {}
-                    Step::Retire(worker) => turns.retire(worker),
-                    Step::Leave(worker) => {
-                        turns.leave(worker);
-                        held.remove(&worker);
-                    }
-                    Step::Arrive if turns.has_room() => {
-                        turns.arrived(next);
-                        inside.insert(next);
-                        next += 1;
-                    }
-                    Step::Arrive => {}
-                    Step::Take(worker) => if let Some((number, connection)) = held.remove(&worker) {
-                        turns.taken(worker, number);
-                        prop_assert!(inside.remove(&connection));
-                    },
-                    Step::Refuse(worker) => if let Some((number, _)) = held.remove(&worker) {
-                        turns.refused(worker, number, now);
-                    },
-                    Step::Later(millis) => {
-                        now += Duration::from_millis(millis);
-                        turns.wake(now);
-                    }
-                }
-                while let Some((worker, connection)) = turns.hand_over(number) {
-                    prop_assert!(held.insert(worker, (number, connection)).is_none());
-                    number += 1;
-                }
-                let here: BTreeSet<u32> = turns.waiting.iter().copied()
-                    .chain(held.values().map(|&(_, connection)| connection))
-                    .collect();
-                prop_assert_eq!(&here, &inside);
-                prop_assert_eq!(here.len(), turns.waiting.len() + held.len());
-            }
-        }
-    }
-}
+mod tests;
