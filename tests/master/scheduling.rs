@@ -7,6 +7,8 @@ use cluster::{
     schedule::{Arrival, Candidate, LeastConnections, Sticky},
 };
 
+use serde_json::json;
+
 use crate::support::{Crew, Lines, answers, stopped, wait_until};
 
 #[test]
@@ -101,10 +103,13 @@ fn connections_that_have_ended_count_no_more() {
     let mut held: Vec<_> = (0..8).map(|_| connect()).collect();
     held.retain(|(worker, _)| *worker == workers[0].id());
     wait_until("the ends are known", || workers[1].connections() == Some(0));
-    for _ in 0..4 {
+    for round in 0..4 {
         let (worker, client) = connect();
         assert_eq!(worker, workers[1].id());
         held.push((worker, client));
+        // What it says now comes after its word that it has taken the connection.
+        cluster.tell(&workers[1], json!({ "round": round }));
+        cluster.message(&workers[1], "round");
     }
 }
 
