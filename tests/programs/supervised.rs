@@ -1,29 +1,88 @@
-//! A supervisor over one worker, which answers lines: the worker's number and the line. The
-//! line `talk` makes it send messages without end, `leave` leave. With `PATIENCE`, in
-//! milliseconds, it never ends by itself, and that is how long the supervisor waits.
+//! A supervisor over workers which answer lines: the worker's number and the line. The line
+//! `talk` makes one send messages without end, `leave` leave. It prints how reloads end.
+//!
+//! In the environment: `WORKERS`, how many (1); `PINNED`, the address; `PATIENCE`, in
+//! milliseconds: that is how long the supervisor waits in a stop, and the workers never end by
+//! themselves; `START`, in milliseconds: how long it waits for a start; `MOOD`, a file with one
+//! word, which says what workers do that start now:
+//! - `fine`: they serve;
+//! - `crash`: they say why on their standard error and end with status 3;
+//! - `hang`: they do nothing;
+//! - `late`: they wait until the file says something else;
+//! - `die`: they end with status 4 as soon as they listen.
 
 use std::{
-    env,
+    env, fs,
     io::{self, BufRead, BufReader, Write},
-    thread,
+    process, thread,
     time::Duration,
 };
 
-use cluster::{Connection, Result, Settings, Supervisor, Worker};
+use cluster::{Connection, Event, Result, Settings, Supervisor, Worker};
 
 pub(crate) fn run() -> Result<()> {
-    let Some(worker) = cluster::worker()? else {
-        let settings = match env::var("PINNED") {
-            Ok(address) => Settings::new().listen(address),
-            Err(_) => Settings::new(),
-        };
-        let patience = match env::var("PATIENCE") {
-            Ok(millis) => Duration::from_millis(millis.parse().expect("a number")),
-            Err(_) => Duration::MAX,
-        };
-        return Supervisor::new(settings).workers(1).stop_timeout(patience).run();
+    match cluster::worker()? {
+        Some(worker) => work(&worker),
+        None => supervise(),
+    }
+}
+
+fn millis(name: &str) -> Option<Duration> {
+    let text = env::var(name).ok()?;
+    Some(Duration::from_millis(text.parse().expect("a number")))
+}
+
+fn supervise() -> Result<()> {
+    let settings = match env::var("PINNED") {
+        Ok(address) => Settings::new().listen(address),
+        Err(_) => Settings::new(),
     };
+    let workers = env::var("WORKERS").map_or(1, |text| text.parse().expect("a number"));
+    let mut supervised = Supervisor::new(settings)
+        .workers(workers)
+        .stop_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))
+        .drain_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))
+        .start_timeout(millis("START").unwrap_or(Duration::MAX))
+        .start()?;
+    while let Some(event) = supervised.poll(None)? {
+        if let Event::Reload { outcome } = event {
+            println!("reload: {outcome:?}");
+        }
+    }
+    Ok(())
+}
+
+fn mood() -> String {
+    let file = env::var("MOOD").and_then(|file| Ok(fs::read_to_string(file).unwrap_or_default()));
+    file.map_or_else(|_| "fine".into(), |text| text.trim().to_owned())
+}
+
+fn be_moody() {
+    match mood().as_str() {
+        "crash" => {
+            eprintln!("worker: there is no database");
+            process::exit(3);
+        }
+        "hang" => loop {
+            thread::park();
+        },
+        "late" => {
+            println!("worker waits");
+            while mood() == "late" {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
+        _ => {}
+    }
+}
+
+fn work(worker: &Worker) -> Result<()> {
+    be_moody();
+    let dies = mood() == "die";
     let listener = worker.listen(env::var("PINNED").unwrap_or("127.0.0.1:0".into()))?;
+    if dies {
+        process::exit(4);
+    }
     println!("listens on {}", listener.local_addr());
     for connection in listener.incoming() {
         let (connection, worker) = (connection?, worker.clone());

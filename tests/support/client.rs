@@ -11,6 +11,8 @@ use super::PATIENCE;
 #[derive(Debug)]
 pub(crate) struct Client {
     stream: BufReader<TcpStream>,
+    /// The server has said that it closes the connection.
+    pub(crate) is_closing: bool,
 }
 
 impl Client {
@@ -19,7 +21,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream: BufReader::new(stream) })
+        Ok(Self { stream: BufReader::new(stream), is_closing: false })
     }
 
     /// The body of the answer to a request.
@@ -63,6 +65,7 @@ impl Client {
             if line.is_empty() {
                 break;
             }
+            self.is_closing |= line == "connection: close";
             if let Some(value) = line.strip_prefix("content-length:") {
                 length = value.trim().parse().ok();
             }
