@@ -1,6 +1,6 @@
 //! Cutting a stream of bytes into values.
 
-use crate::wire::TooLong;
+use crate::wire::{TooLong, luggage::InflowState};
 
 /// The length before each value, in bytes.
 const HEAD: usize = 4;
@@ -24,6 +24,16 @@ impl Frames {
     pub fn new(limit: usize) -> Self {
         let limit = limit.min(i32::MAX as usize);
         Self { buffer: Vec::new(), start: 0, position: 0, limit }
+    }
+
+    /// What is not read yet, for [`restore`](Self::restore).
+    pub(crate) fn state(&self) -> InflowState {
+        InflowState { unread: self.buffer[self.start..].to_vec(), position: self.position }
+    }
+
+    pub(crate) fn restore(state: InflowState, limit: usize) -> Self {
+        let InflowState { unread: buffer, position } = state;
+        Self { buffer, position, ..Self::new(limit) }
     }
 
     /// Adds what was read.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use super::{
     frame::Frames as Lines,
+    luggage::InflowState,
     packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with},
 };
 use crate::{
@@ -115,6 +116,24 @@ impl Inflow {
         match serialization {
             Serialization::Json => Self::Json(Lines::new(longest)),
             Serialization::Advanced => Self::Advanced(Values::new(longest)),
+        }
+    }
+
+    pub(super) fn state(&self) -> InflowState {
+        match self {
+            Self::Json(lines) => lines.state(),
+            Self::Advanced(values) => values.state(),
+        }
+    }
+
+    pub(super) fn restore(
+        serialization: Serialization,
+        state: InflowState,
+        longest: usize,
+    ) -> Self {
+        match serialization {
+            Serialization::Json => Self::Json(Lines::restore(state, longest)),
+            Serialization::Advanced => Self::Advanced(Values::restore(state, longest)),
         }
     }
 

@@ -1,5 +1,7 @@
 //! Cutting a stream of bytes into lines.
 
+use super::luggage::InflowState;
+
 /// Collects bytes and gives out the lines in them, each without its newline.
 ///
 /// No byte is looked at twice, so a line of any length costs time linear in its length.
@@ -26,6 +28,16 @@ impl Frames {
     /// Lines of at most `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self { buffer: Vec::new(), start: 0, searched: 0, position: 0, limit }
+    }
+
+    /// What is not read yet, for [`restore`](Self::restore).
+    pub(crate) fn state(&self) -> InflowState {
+        InflowState { unread: self.buffer[self.start..].to_vec(), position: self.position }
+    }
+
+    pub(crate) fn restore(state: InflowState, limit: usize) -> Self {
+        let InflowState { unread: buffer, position } = state;
+        Self { buffer, start: 0, searched: 0, position, limit }
     }
 
     /// Adds what was read.

@@ -12,6 +12,7 @@ use std::{
 
 use super::{
     codec::Inflow,
+    luggage::{LinkState, Luggage, Packing},
     outbox::{Outbox, Refusal, Rider},
     packet::Packet,
 };
@@ -104,6 +105,41 @@ impl Link {
             descriptors: VecDeque::new(),
             arrived: Vec::new(),
             outbox: Outbox::default(),
+        })
+    }
+
+    /// The channel written down, with its descriptors added to those that go along.
+    pub fn state(&self, packing: &mut Packing) -> LinkState {
+        let descriptors =
+            self.descriptors.iter().map(|(descriptor, end)| (packing.add(descriptor), *end));
+        LinkState {
+            descriptors: descriptors.collect(),
+            socket: packing.add(&*self.socket),
+            is_advanced: self.serialization == Serialization::Advanced,
+            inflow: self.inflow.state(),
+            outbox: self.outbox.state(packing),
+        }
+    }
+
+    /// The channel that was written down.
+    ///
+    /// # Errors
+    ///
+    /// As [`Luggage::take`].
+    pub fn restore(state: LinkState, longest: usize, luggage: &mut Luggage) -> io::Result<Self> {
+        let serialization =
+            if state.is_advanced { Serialization::Advanced } else { Serialization::Json };
+        let mut descriptors = VecDeque::new();
+        for (number, end) in state.descriptors {
+            descriptors.push_back((luggage.take(number)?, end));
+        }
+        Ok(Self {
+            socket: Arc::new(luggage.take(state.socket)?.into()),
+            serialization,
+            inflow: Inflow::restore(serialization, state.inflow, longest),
+            descriptors,
+            arrived: Vec::new(),
+            outbox: Outbox::restore(state.outbox, luggage)?,
         })
     }
 

@@ -10,6 +10,7 @@ mod codec;
 mod frame;
 mod host;
 mod link;
+pub(crate) mod luggage;
 mod outbox;
 mod packet;
 mod parcel;
@@ -27,6 +28,7 @@ pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, 
 pub use frame::{Frames, TooLong};
 pub use host::{host_text, read_host};
 pub use link::{Attachment, FULL, Fill, HIGH_WATER, LONGEST_LINE, Link, Received};
+pub use luggage::{LinkState, Luggage, Packing};
 pub use outbox::{Outbox, Refusal, Rider};
 pub use packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with};
 pub use parcel::{pack, unpack};

@@ -2,9 +2,12 @@
 
 use std::{
     collections::VecDeque,
-    os::fd::{AsFd, BorrowedFd, OwnedFd},
+    io,
+    os::fd::{AsFd, BorrowedFd, OwnedFd, RawFd},
     sync::Arc,
 };
+
+use super::luggage::{Luggage, OutboxState, Packing, RiderState};
 
 /// How often a refused `net.Socket` is sent again, as in Node.
 const RETRIES: u32 = 3;
@@ -74,7 +77,57 @@ pub enum Refusal {
     Lost(Rider),
 }
 
+impl Chunk {
+    /// What is not written yet, and the descriptor if nothing is.
+    fn state(&self, packing: &mut Packing) -> (Vec<u8>, Option<RawFd>) {
+        let descriptor = self.descriptor.as_ref().filter(|_| self.written == 0);
+        (self.bytes[self.written..].to_vec(), descriptor.map(|one| packing.add(one)))
+    }
+}
+
 impl Outbox {
+    /// Written down, with the descriptors that go along.
+    pub(super) fn state(&self, packing: &mut Packing) -> OutboxState {
+        let mut pack = |rider: &Rider| RiderState {
+            descriptor: packing.add(&rider.descriptor),
+            resend: rider.resend,
+            tag: rider.tag,
+        };
+        OutboxState {
+            held: self
+                .held
+                .iter()
+                .map(|one| (one.bytes.clone(), one.rider.as_ref().map(&mut pack)))
+                .collect(),
+            in_flight: self
+                .in_flight
+                .as_ref()
+                .map(|one| (pack(&one.rider), one.bytes.clone(), one.tries)),
+            chunks: self.chunks.iter().map(|chunk| chunk.state(packing)).collect(),
+        }
+    }
+
+    pub(super) fn restore(state: OutboxState, luggage: &Luggage) -> io::Result<Self> {
+        let unpack = |rider: RiderState| {
+            let RiderState { descriptor, resend, tag } = rider;
+            Ok::<_, io::Error>(Rider { descriptor: luggage.share(descriptor)?, resend, tag })
+        };
+        let mut outbox = Self::default();
+        if let Some((rider, bytes, tries)) = state.in_flight {
+            outbox.in_flight = Some(InFlight { rider: unpack(rider)?, bytes, tries });
+            outbox.riders = 1;
+        }
+        for (bytes, descriptor) in state.chunks {
+            outbox.queued += bytes.len();
+            let descriptor = descriptor.map(|number| luggage.share(number)).transpose()?;
+            outbox.chunks.push_back(Chunk { bytes, written: 0, descriptor });
+        }
+        for (bytes, rider) in state.held {
+            outbox.push(bytes, rider.map(unpack).transpose()?);
+        }
+        Ok(outbox)
+    }
+
     /// Queues the bytes of one message.
     pub fn push(&mut self, bytes: Vec<u8>, rider: Option<Rider>) {
         self.queued += bytes.len();
@@ -185,7 +238,6 @@ impl Outbox {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::io;
 
     fn rider(resend: bool) -> Option<Rider> {
         let descriptor = Arc::new(OwnedFd::from(io::pipe().unwrap().0));

@@ -300,3 +300,71 @@ fn inode(descriptor: &impl AsRawFd) -> String {
     let path = format!("/proc/self/fd/{}", descriptor.as_raw_fd());
     std::fs::read_link(path).unwrap().to_string_lossy().into_owned()
 }
+
+/// The link as it is after an exec.
+fn moved(link: Link) -> Link {
+    let mut packing = Packing::default();
+    let state = serde_json::to_string(&link.state(&mut packing)).unwrap();
+    let mut luggage = {
+        let _ = std::mem::ManuallyDrop::new(link); // the former program is no more
+        Luggage::claim(packing.numbers()).unwrap()
+    };
+    Link::restore(serde_json::from_str(&state).unwrap(), 1000, &mut luggage).unwrap()
+}
+
+#[test]
+fn a_channel_goes_along_when_its_process_becomes_another_program() {
+    for serialization in BOTH {
+        let (mut link, peer) = pair_of(serialization);
+        let server = TcpListener::bind("127.0.0.1:0").unwrap();
+        let first = serialization.encode("first").unwrap();
+        let second = serialization.encode_with(LABEL, "second").unwrap();
+        let (begin, end) = second.split_at(second.len() / 2);
+        write(&peer, &first[..3], None);
+        assert_eq!(read_all(&mut link).unwrap().len(), 0);
+        let mut link = moved(link);
+        write(&peer, &first[3..], None);
+        write(&peer, begin, Some(server.as_fd()));
+        assert_eq!(read_all(&mut link).unwrap().len(), 1);
+        let mut link = moved(link);
+        write(&peer, end, None);
+        let all = read_all(&mut link).unwrap();
+        let [Received::Message { attachment: Attachment::Descriptor(descriptor, _), .. }] =
+            &all[..]
+        else {
+            panic!("{serialization:?}: {all:?}");
+        };
+        let local = TcpListener::from(descriptor.try_clone().unwrap()).local_addr().unwrap();
+        assert_eq!(local, server.local_addr().unwrap());
+    }
+}
+
+#[test]
+fn what_waits_to_be_written_or_acknowledged_goes_along() {
+    let (mut link, peer) = pair();
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let rider = |tag| Rider {
+        descriptor: Arc::new(server.try_clone().unwrap().into()),
+        resend: false,
+        tag: Some(tag),
+    };
+    link.send(b"1\n".into(), Some(rider(1))).unwrap();
+    link.send(b"2\n".into(), Some(rider(2))).unwrap();
+    link.send(b"3\n".into(), None).unwrap();
+    let mut link = moved(link);
+    assert_eq!((link.queued(), link.riders()), (6, 2));
+    link.flush().unwrap();
+    assert_eq!(peer_reads(&peer), "1\n+");
+    let mut link = moved(link);
+    write(&peer, ACK, None);
+    let all = read_all(&mut link).unwrap();
+    assert!(matches!(all[..], [Received::Delivered(Rider { tag: Some(1), .. })]));
+    let mut link = moved(link);
+    link.flush().unwrap();
+    assert_eq!(peer_reads(&peer), "2\n+");
+    write(&peer, ACK, None);
+    assert_eq!(read_all(&mut link).unwrap().len(), 1);
+    link.flush().unwrap();
+    assert_eq!(peer_reads(&peer), "3\n");
+    assert!(link.is_idle());
+}
