@@ -53,8 +53,8 @@ fn supervise() -> Result<()> {
 }
 
 fn mood() -> String {
-    let file = env::var("MOOD").and_then(|file| Ok(fs::read_to_string(file).unwrap_or_default()));
-    file.map_or_else(|_| "fine".into(), |text| text.trim().to_owned())
+    let Ok(file) = env::var("MOOD") else { return "fine".into() };
+    fs::read_to_string(file).unwrap_or_default().trim().to_owned()
 }
 
 fn be_moody() {

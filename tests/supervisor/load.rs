@@ -25,14 +25,14 @@ pub(crate) struct Tally {
 }
 
 impl Load {
-    /// So many clients of each kind.
-    pub(crate) fn on(address: &str, clients: usize) -> Self {
+    /// So many clients with a connection for each request, and so many that keep theirs.
+    pub(crate) fn on(address: &str, singles: usize, keepers: usize) -> Self {
         let stops = Arc::new(AtomicBool::new(false));
         let start = |keep: bool| {
             let (stops, address) = (stops.clone(), address.to_owned());
             thread::spawn(move || work(&address, keep, &stops))
         };
-        let clients = (0..2 * clients).map(|client| start(client % 2 == 0)).collect();
+        let clients = (0..singles + keepers).map(|client| start(client >= singles)).collect();
         Self { stops, clients }
     }
 
