@@ -282,13 +282,12 @@ impl Policy {
     }
 
     /// Asks a worker to leave: in words if it speaks, else by signal.
-    fn retire(&mut self, worker: u32, budget: Duration, now: Instant) {
+    fn retire(&mut self, worker: u32, full: Duration, now: Instant) {
         let Some(one) = self.workers.get_mut(&worker) else { return };
+        // One that never was ready has nothing to finish.
+        let budget = if one.phase == Phase::Ready { full } else { full.min(LAST_WORD) };
         let action = match (one.is_leaving(), one.speaks) {
-            (true, _) => {
-                one.hurry(now + budget);
-                return;
-            }
+            (true, _) => return one.hurry(now + full),
             (false, true) => {
                 one.leave(now + budget);
                 Action::Disconnect { worker }
