@@ -3,6 +3,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod advanced;
 mod crowd;
 mod handing_over;
 mod leaving;

@@ -35,7 +35,8 @@ impl Message {
         self.structured
     }
 
-    /// The value in a type of one's own, without a copy of its texts.
+    /// The [`value`](Self::value) in a type of one's own, without a copy of its texts. What JSON
+    /// cannot say is in [`structured`](Self::structured) alone.
     ///
     /// # Errors
     ///

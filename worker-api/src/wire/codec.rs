@@ -1,6 +1,7 @@
 //! Both ways to write a message, and to read one.
 
 use serde::Serialize;
+use serde_json::Value as Json;
 
 use super::{
     frame::Frames as Lines,
@@ -85,10 +86,34 @@ impl Serialization {
     }
 }
 
+/// From here on doubles are not every integer.
+const BEYOND_EXACT: u64 = 1 << 53;
+
+/// As [`Value::from`], but an integer that no double may be equal to is a `BigInt`: so it is the
+/// same in a Rust program on the other side.
+fn exact(json: Json) -> Value {
+    match json {
+        Json::Number(number) => {
+            let unsigned = number.as_u64().filter(|&number| number > BEYOND_EXACT);
+            let signed = number.as_i64().filter(|number| number.unsigned_abs() > BEYOND_EXACT);
+            match (unsigned, signed) {
+                (Some(number), _) => Value::BigInt(number.into()),
+                (None, Some(number)) => Value::BigInt(number.into()),
+                (None, None) => Json::Number(number).into(),
+            }
+        }
+        Json::Array(elements) => Value::Array(elements.into_iter().map(exact).collect()),
+        Json::Object(entries) => {
+            Value::Object(entries.into_iter().map(|(name, value)| (name, exact(value))).collect())
+        }
+        plain => plain.into(),
+    }
+}
+
 fn to_value<T: Serialize + ?Sized>(message: &T) -> Result<Value> {
     let json =
         serde_json::to_value(message).map_err(|source| Error::Encode { source: source.into() })?;
-    Ok(json.into())
+    Ok(exact(json))
 }
 
 /// The message that tells of a descriptor, its names in Node's order.
@@ -205,6 +230,14 @@ mod tests {
         let n = Value::Object(vec![("n".into(), 1.into())]);
         let packet = Box::new(Packet::Structured(n));
         assert_eq!(read(&bytes), Packet::Handle { kind: "dgram.Socket".into(), packet });
+    }
+
+    #[test]
+    fn every_integer_comes_back() {
+        let numbers = json!([u64::MAX, i64::MIN, (1_u64 << 53) + 1, 1_u64 << 53, -1, 0.5, 1e300]);
+        let bytes = Serialization::Advanced.encode(&numbers).unwrap();
+        let Packet::Structured(value) = read(&bytes) else { panic!("no message of a user's") };
+        assert_eq!(value.to_json().to_string(), numbers.to_string());
     }
 
     #[test]
