@@ -1,5 +1,4 @@
 //! A primary and its workers, each in Rust or in Node, that do what a scenario tells them.
-#![allow(dead_code, reason = "scenarios to come")]
 
 use std::process::Command;
 
@@ -135,6 +134,30 @@ impl House {
         }
     }
 
+    /// Starts a worker that does this at once.
+    pub(crate) fn play(&self, commands: Value) {
+        self.tell(json!({ "do": "fork", "env": { "PLAY": commands.to_string() } }));
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.program.pid()
+    }
+
+    /// Waits until the primary shows that it still does what it is told.
+    #[track_caller]
+    pub(crate) fn is_alive(&self) {
+        let workers = self.so_far(json!({ "event": "fork" })).len() + 1;
+        self.tell(json!({ "do": "fork" }));
+        self.event(json!({ "event": "online", "worker": workers }));
+    }
+
+    /// What the primary has told of a worker.
+    pub(crate) fn life(&self, worker: u32) -> Vec<Value> {
+        let mut all = self.so_far(json!({ "worker": worker }));
+        all.retain(|one| one.get("event").is_some());
+        all
+    }
+
     /// Waits for a report or event that has all this.
     #[track_caller]
     pub(crate) fn event(&self, like: Value) -> Value {
@@ -224,4 +247,9 @@ pub(crate) fn local(listening: &Value) -> String {
 #[track_caller]
 pub(crate) fn ask(address: &str) -> u32 {
     Lines::connect(address).unwrap().ask("hello").unwrap()
+}
+
+/// Where to listen when it does not matter.
+pub(crate) fn anywhere() -> Value {
+    json!({ "port": 0, "host": "127.0.0.1" })
 }

@@ -9,4 +9,5 @@ mod support;
 
 mod house;
 
+mod cluster_leaving;
 mod cluster_life;

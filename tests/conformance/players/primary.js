@@ -2,6 +2,7 @@
 // A primary that does what it is told by lines of JSON on stdin. Arguments: the workers'
 // program and its arguments. `primary.rs` is its twin.
 const cluster = require('cluster');
+const net = require('net');
 const readline = require('readline');
 const { learn, report, run } = require('./stage');
 const handles = require('../../node/handles');
@@ -35,6 +36,7 @@ cluster.on('listening', (worker, at) => tell('listening', worker, { at }));
 cluster.on('exit', (worker, code, signal) => tell('exit', worker, { code, signal }));
 cluster.on('message', (worker, message, handle) => {
     if (message?.do === 'take') handles.take(message.kind, handle);
+    if (message?.do === 'bounce') handle.end('back\n');
     tell('message', worker, { message, type: handle?.constructor.name });
 });
 cluster.on('setup', ({ cwd, silent }) => report({ event: 'setup', cwd, silent }));
@@ -53,6 +55,32 @@ learn({
     give: ({ worker, kind }) => handles.give(workers.get(worker), kind, (said) => {
         report({ event: 'heard', worker, kind, said });
     }),
+    // Sends all that is connected to a new port to a worker, each with this message.
+    lend: ({ worker, message }) => {
+        const server = net.createServer((socket) => workers.get(worker).send(message, socket));
+        server.listen({ port: 0, host: '127.0.0.1' }, () => {
+            report({ event: 'lending', port: server.address().port });
+        });
+    },
+    // Opens a socket for workers that ask for it by its number.
+    open: ({ type }) => {
+        const { TCP, constants } = process.binding('tcp_wrap');
+        const { UDP } = process.binding('udp_wrap');
+        const socket = type === 'udp4' ? new UDP() : new TCP(constants.SERVER);
+        const at = {};
+        socket.bind('127.0.0.1', 0, 0);
+        socket.getsockname(at);
+        report({ event: 'opened', fd: socket.fd, port: at.port });
+    },
+    broadcast: ({ message }) => {
+        for (const worker of workers.values()) if (worker.isConnected()) worker.send(message);
+    },
+    // Writes to a worker's pipe, and reports what comes back.
+    pipe: ({ worker, number, text }) => {
+        const pipe = workers.get(worker).process.stdio[number];
+        pipe.on('data', (back) => report({ event: 'piped', worker, text: `${back}` }));
+        pipe.write(text);
+    },
     exit: ({ code }) => process.exit(code),
     fail: () => { throw new Error('as told'); },
 });

@@ -2,8 +2,13 @@
 //! and its arguments. `primary.js` is its twin.
 
 use std::{
-    env, io,
-    os::{fd::AsFd, unix::process::ExitStatusExt},
+    env,
+    io::{self, Read, Write},
+    net::{TcpListener, UdpSocket},
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::process::ExitStatusExt,
+    },
     process,
     sync::Arc,
     thread,
@@ -11,8 +16,8 @@ use std::{
 };
 
 use cluster::{
-    Address, Event, ForkOptions, Master, Message, Result, Settings, Signal, State, WorkerRef,
-    child_process::Stdio,
+    Address, Event, ForkOptions, Handle, Master, Message, Result, Settings, Signal, State,
+    WorkerRef, child_process::Stdio,
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -153,6 +158,17 @@ impl Primary {
             }
             "setup" => self.master.setup(settings(&command["settings"]))?,
             "give" => self.give(&worker(), command["kind"].as_str().unwrap_or_default())?,
+            "lend" => self.lend(worker(), command["message"].clone())?,
+            "open" => self.open(command["type"] == "udp4")?,
+            "broadcast" => {
+                for worker in self.master.workers() {
+                    worker.send(&command["message"])?;
+                }
+            }
+            "pipe" => {
+                let number = command["number"].as_u64().expect("a number") as usize;
+                self.pipe(&worker(), number, command["text"].as_str().unwrap_or_default())?;
+            }
             "exit" => process::exit(command["code"].as_i64().unwrap_or_default() as i32),
             "fail" => panic!("as told"),
             other => panic!("a master cannot {other:?}"),
@@ -169,6 +185,46 @@ impl Primary {
             stage.report(&json!({ "event": "heard", "worker": id, "kind": kind, "said": said }))
         });
         Ok(())
+    }
+}
+
+impl Primary {
+    /// Sends all that is connected to a new port to a worker, each with this message.
+    fn lend(&mut self, worker: WorkerRef, message: Value) -> Result<()> {
+        let server = TcpListener::bind("127.0.0.1:0")?;
+        let port = server.local_addr()?.port();
+        thread::spawn(move || -> Result<()> {
+            for stream in server.incoming() {
+                worker.send_handle(&message, stream?)?;
+            }
+            Ok(())
+        });
+        self.report(json!({ "event": "lending", "port": port }))
+    }
+
+    /// Opens a socket for workers that ask for it by its number.
+    fn open(&mut self, udp: bool) -> Result<()> {
+        let (socket, number, port): (Handle, _, _) = if udp {
+            let socket = UdpSocket::bind("127.0.0.1:0")?;
+            let (number, port) = (socket.as_raw_fd(), socket.local_addr()?.port());
+            (socket.into(), number, port)
+        } else {
+            let socket = TcpListener::bind("127.0.0.1:0")?;
+            let (number, port) = (socket.as_raw_fd(), socket.local_addr()?.port());
+            (socket.into(), number, port)
+        };
+        self.master.setup(Settings::new().pass_fd(socket))?;
+        self.report(json!({ "event": "opened", "fd": number, "port": port }))
+    }
+
+    /// Writes to a worker's pipe, and reports what comes back.
+    fn pipe(&mut self, worker: &WorkerRef, number: usize, text: &str) -> Result<()> {
+        let mut pipe = worker.stdio(number).expect("a pipe");
+        pipe.write_all(text.as_bytes())?;
+        let mut back = vec![0; text.len()];
+        pipe.read_exact(&mut back)?;
+        let back = String::from_utf8_lossy(&back);
+        self.report(json!({ "event": "piped", "worker": worker.id(), "text": back }))
     }
 }
 
@@ -196,18 +252,21 @@ fn at(address: &Address) -> Value {
     json!({ "at": { "addressType": kind, "address": ip.to_string(), "port": address.port() } })
 }
 
-/// A worker's message, and whose handle was used if it is to be.
+/// A worker's message, and the kind of its handle, which is used as it says.
 fn heard(message: Message) -> Value {
     let Message { value, handle, .. } = message;
-    let (mut kind, mut used) = (None, None);
+    let mut kind = None;
     if let Some(handle) = handle {
         kind = Some(format!("{handle:?}").split('(').next().unwrap_or_default().to_owned());
-        if value["do"] == "take" {
-            thread::spawn(move || handles::take(handle));
-            used = Some(true);
+        match (value["do"].as_str(), handle) {
+            (Some("take"), handle) => drop(thread::spawn(move || handles::take(handle))),
+            (Some("bounce"), Handle::TcpStream(mut stream)) => {
+                stream.write_all(b"back\n").expect("a client");
+            }
+            _ => {}
         }
     }
-    json!({ "message": value, "type": kind, "used": used })
+    json!({ "message": value, "type": kind })
 }
 
 fn settings(value: &Value) -> Settings {
@@ -217,6 +276,12 @@ fn settings(value: &Value) -> Settings {
     }
     if let Some(args) = value["args"].as_array() {
         settings = settings.args(args.iter().map(|arg| arg.as_str().expect("a text")));
+    }
+    if let Some(list) = value["allow"].as_array() {
+        settings = settings.allow_listen(list.iter().map(|one| one.as_str().expect("a text")));
+    }
+    if let Some(exec) = value["exec"].as_str() {
+        settings = settings.exec(exec);
     }
     if value["silent"] == true {
         settings = settings.silent();

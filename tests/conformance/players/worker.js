@@ -3,6 +3,7 @@
 // twin. What it reports goes to stdout, so that it is heard without a channel, too.
 const cluster = require('cluster');
 const dgram = require('dgram');
+const fs = require('fs');
 const net = require('net');
 const readline = require('readline');
 const stage = require('./stage');
@@ -19,6 +20,7 @@ const where = (socket) => {
 
 // Answers each line with it, and the worker's number before.
 const answer = (socket) => {
+    report('connection', { peer: socket.remoteAddress ?? null });
     socket.on('error', () => {});
     readline.createInterface({ input: socket })
         .on('line', (line) => socket.write(`${worker.id} ${line}\n`));
@@ -33,7 +35,7 @@ stage.learn({
         if (most !== undefined) server.maxConnections = most;
         server.listen(options, () => report('listening', { name, ...where(server) }));
     },
-    bind: ({ name = 'a', type = 'udp4', ipv6Only, reuseAddr, options }) => {
+    bind: ({ name = 'a', type = 'udp4', ipv6Only, reuseAddr, options, close }) => {
         const socket = dgram.createSocket({ type, ipv6Only, reuseAddr });
         open.set(name, socket);
         let datagrams = 0;
@@ -43,6 +45,7 @@ stage.learn({
             socket.send(`${worker.id} ${text}`, from.port, from.address);
         });
         socket.bind(options, () => report('listening', { name, ...where(socket) }));
+        if (close) socket.close(() => report('closed', { name })); // before any answer
     },
     close: ({ name = 'a' }) => open.get(name).close(() => report('closed', { name })),
     datagram: ({ name = 'a', text, port }) => open.get(name).send(text, port, '127.0.0.1'),
@@ -54,20 +57,44 @@ stage.learn({
     leave: () => worker.disconnect(),
     destroy: () => worker.kill(),
     cut: () => process.disconnect(),
-    exit: ({ code }) => process.exit(code),
+    exit: ({ code, later }) => later ? setImmediate(() => process.exit(code)) : process.exit(code),
     spin: () => {
         report('spinning');
         for (;;);
     },
     state: () => report('state', { connected: worker.isConnected(), dead: worker.isDead() }),
-    look: ({ names = [] }) => report('seen', {
+    // Says what it sees of its surroundings.
+    look: ({ names = [] }) => worker.send({
         cwd: process.cwd(),
         args: process.argv.slice(2),
         env: Object.fromEntries(names.map((name) => [name, process.env[name] ?? null])),
     }),
+    chdir: ({ to }) => process.chdir(to),
+    echo: ({ number }) => {
+        const pipe = new net.Socket({ fd: number });
+        pipe.unref();
+        pipe.on('data', (data) => pipe.write(data));
+    },
+    rubbish: () => fs.writeSync(3, 'rubbish\n'),
+    throw: () => {
+        process.once('uncaughtException', () => report('uncaught'));
+        throw new Error('as told');
+    },
     give: ({ kind }) => handles.give(worker, kind, (said) => report('heard', { kind, said })),
     take: ({ kind }, handle) => handles.take(kind, handle),
     adopt: (_, socket) => answer(socket),
+    bounce: (message, handle) => worker.send(message, handle),
+    // Sends the same socket twice.
+    twice: () => {
+        const server = net.createServer((socket) => {
+            server.close();
+            worker.send({ time: 1 }, socket);
+            worker.send({ time: 2 }, socket);
+        });
+        server.listen({ port: 0, host: '127.0.0.1', exclusive: true }, () => {
+            net.connect(server.address().port, '127.0.0.1').on('error', () => {}).resume().end();
+        });
+    },
 });
 
 worker.on('message', (message, handle) => {
@@ -76,3 +103,5 @@ worker.on('message', (message, handle) => {
 worker.on('disconnect', () => {
     report('disconnect', { connected: worker.isConnected(), wanted: worker.exitedAfterDisconnect });
 });
+
+for (const command of JSON.parse(process.env.PLAY ?? '[]')) stage.run(command);

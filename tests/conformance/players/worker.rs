@@ -5,7 +5,7 @@ use std::{
     collections::BTreeMap,
     env,
     io::{self, BufRead, BufReader, Read, Write},
-    net::TcpStream,
+    net::{TcpListener, TcpStream},
     process,
     sync::{Arc, Mutex, MutexGuard},
     thread::{self, JoinHandle},
@@ -39,6 +39,10 @@ pub(crate) fn run() -> Result<()> {
     let worker = cluster::worker()?.expect("a master");
     let player =
         Player { worker, stage: Arc::default(), open: Arc::default(), clients: Arc::default() };
+    if let Ok(commands) = env::var("PLAY") {
+        let commands: Vec<Value> = serde_json::from_str(&commands).expect("commands");
+        commands.into_iter().try_for_each(|command| player.obey(command, None))?;
+    }
     while let Some(Message { value, handle, .. }) = player.worker.recv()? {
         match value.get("do") {
             Some(_) => player.obey(value, handle)?,
@@ -80,7 +84,7 @@ impl Player {
                 let kept = self.worker.try_send(&command["message"])?;
                 self.report("said", json!({ "kept": kept }))?;
             }
-            "leave" => self.worker.disconnect(),
+            "leave" | "destroy" | "cut" => self.worker.disconnect(),
             "exit" => process::exit(command["code"].as_i64().unwrap_or_default() as i32),
             "spin" => {
                 self.report("spinning", json!({}))?;
@@ -93,9 +97,19 @@ impl Player {
                 self.report("state", json!({ "connected": connected, "dead": false }))?;
             }
             "look" => self.look(&command["names"])?,
+            "chdir" => env::set_current_dir(command["to"].as_str().expect("a path"))?,
+            "echo" => self.echo(&command["number"])?,
+            "own" => self.own(name)?,
+            "throw" => {
+                let outcome = thread::spawn(|| panic!("as told")).join();
+                outcome.expect_err("it panicked");
+                self.report("uncaught", json!({}))?;
+            }
             "give" => self.give(kind)?,
             "take" => drop(thread::spawn(move || handle.map(handles::take))),
             "adopt" => self.adopt(handle),
+            "bounce" => self.worker.send_handle(&command, handle.expect("a handle"))?,
+            "twice" => self.twice()?,
             other => panic!("a worker cannot {other:?}"),
         }
         Ok(())
@@ -114,16 +128,30 @@ impl Player {
             options = options.max_connections(most as usize);
         }
         match self.worker.listen_with(address(&command["options"]), &options) {
-            Ok(listener) => {
-                let listener = Arc::new(listener);
-                let at = place(listener.local_addr());
-                lock(&self.open).insert(name.clone(), Open::Listener(Arc::clone(&listener)));
-                let id = self.worker.id();
-                thread::spawn(move || serve(&listener, id));
-                self.report("listening", named(at, &name))
-            }
+            Ok(listener) => self.serve(name, listener),
             Err(error) => self.failed(&name, &error),
         }
+    }
+
+    fn serve(&self, name: String, listener: Listener) -> Result<()> {
+        let listener = Arc::new(listener);
+        let at = place(listener.local_addr());
+        lock(&self.open).insert(name.clone(), Open::Listener(Arc::clone(&listener)));
+        let player = self.clone();
+        thread::spawn(move || {
+            for connection in listener.incoming() {
+                let (connection, player) =
+                    (connection.expect("room for a connection"), player.clone());
+                thread::spawn(move || player.answer(&connection));
+            }
+        });
+        self.report("listening", named(at, &name))
+    }
+
+    fn answer(&self, connection: &Connection) -> Result<()> {
+        let peer = connection.peer_addr().ip().map(|ip| ip.to_string());
+        self.report("connection", json!({ "peer": peer }))?;
+        Ok(answer(connection, connection, self.worker.id())?)
     }
 
     fn bind(&self, name: String, command: &Value) -> Result<()> {
@@ -143,6 +171,10 @@ impl Player {
         match self.worker.bind_with(address, &options) {
             Ok(socket) => {
                 let socket = Arc::new(socket);
+                if command["close"] == true {
+                    socket.close();
+                    return self.report("closed", json!({ "name": name }));
+                }
                 let at = socket.local_addr();
                 lock(&self.open).insert(name.clone(), Open::Socket(Arc::clone(&socket)));
                 let (player, called) = (self.clone(), name.clone());
@@ -198,12 +230,37 @@ impl Player {
         Ok(())
     }
 
+    /// Says what it sees of its surroundings.
     fn look(&self, names: &Value) -> Result<()> {
         let names = names.as_array().into_iter().flatten().filter_map(Value::as_str);
         let variables: BTreeMap<_, _> = names.map(|name| (name, env::var(name).ok())).collect();
         let args: Vec<_> = env::args().skip(2).collect();
         let seen = json!({ "cwd": env::current_dir()?, "args": args, "env": variables });
-        self.report("seen", seen)
+        Ok(self.worker.send(&seen)?)
+    }
+
+    /// Writes back what comes on a descriptor.
+    fn echo(&self, number: &Value) -> Result<()> {
+        process::Command::new("sh")
+            .arg("-c")
+            .arg(format!("exec cat <&{number} >&{number}"))
+            .spawn()?;
+        Ok(())
+    }
+
+    /// Listens on a socket that it has itself.
+    fn own(&self, name: String) -> Result<()> {
+        let listener = Listener::from_socket(TcpListener::bind("127.0.0.1:0")?)?;
+        self.serve(name, listener)
+    }
+
+    /// Sends the same socket twice.
+    fn twice(&self) -> Result<()> {
+        let server = TcpListener::bind("127.0.0.1:0")?;
+        let _client = TcpStream::connect(server.local_addr()?)?;
+        let (socket, _) = server.accept()?;
+        self.worker.send_handle(&json!({ "time": 1 }), socket.try_clone()?)?;
+        Ok(self.worker.send_handle(&json!({ "time": 2 }), socket)?)
     }
 
     fn give(&self, kind: String) -> Result<()> {
@@ -266,21 +323,6 @@ fn place(address: &Address) -> Value {
         Address::Unix(path) => json!({ "path": path }),
         address => json!({ "address": address.ip(), "port": address.port() }),
     }
-}
-
-fn serve(listener: &Listener, id: u32) {
-    for connection in listener.incoming() {
-        match connection {
-            Ok(connection) => {
-                drop(thread::spawn(move || lines(&connection, id)));
-            }
-            Err(error) => return eprintln!("worker {id}: {error}"),
-        }
-    }
-}
-
-fn lines(connection: &Connection, id: u32) -> io::Result<()> {
-    answer(connection, connection, id)
 }
 
 /// Answers each line with it, and the worker's number before.
