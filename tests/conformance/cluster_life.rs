@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::{
     house::{Form, House, POLICIES, anywhere, rows},
-    support::{Lines, process_is_gone, wait_until},
+    support::{process_is_gone, wait_until},
 };
 
 rows! {

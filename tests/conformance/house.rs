@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use nix::sys::signal::Signal::{SIGCONT, SIGSTOP};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{Lines, Program, fixture, node};
+use crate::support::{Lines, Program, fixture, kill, node, wait_until};
 
 /// Who plays which part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,24 +65,39 @@ const ROLE: &str = "conformance-worker";
 /// after a disconnect), and who is `left`. The workers' are a `report` of something.
 #[derive(Debug)]
 pub(crate) struct House {
+    form: Form,
     program: Program,
     folder: TempDir,
 }
 
+/// A worker that stands still until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Stopped(u32);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        kill(self.0, SIGCONT);
+    }
+}
+
 impl House {
     pub(crate) fn new(form: Form, policy: &str) -> Self {
-        Self::with(form, policy, &[])
+        Self::start(form, policy, Command::new("env"))
     }
 
-    /// A house whose workers get these arguments.
-    pub(crate) fn with(form: Form, policy: &str, args: &[&str]) -> Self {
-        let mut command = match form {
-            Form::Primary => node_with("primary.js"),
-            Form::Rust | Form::Worker => {
-                let mut command = Command::new(fixture());
-                command.arg("conformance-primary");
-                command
-            }
+    /// A house whose primary may do no more than any other user.
+    pub(crate) fn without_rights(form: Form, policy: &str) -> Self {
+        let mut command = Command::new("env");
+        if nix::unistd::geteuid().is_root() {
+            command.args(["setpriv", "--bounding-set=-all", "--inh-caps=-all"]);
+        }
+        Self::start(form, policy, command)
+    }
+
+    fn start(form: Form, policy: &str, mut command: Command) -> Self {
+        match form {
+            Form::Primary => command.arg("node").arg(player("primary.js")),
+            Form::Rust | Form::Worker => command.arg(fixture()).arg("conformance-primary"),
         };
         match form {
             Form::Worker => command.arg("node").arg(player("worker.js")),
@@ -89,11 +105,11 @@ impl House {
         };
         let folder = tempfile::tempdir().unwrap();
         command
-            .args(args)
             .env("NODE_CLUSTER_SCHED_POLICY", policy)
             .env("NODE_NO_WARNINGS", "1")
+            .env("RUST_LOG", "warn")
             .current_dir(folder.path());
-        Self { program: Program::start_obedient(&mut command), folder }
+        Self { form, program: Program::start_obedient(&mut command), folder }
     }
 
     pub(crate) fn program(&mut self) -> &mut Program {
@@ -137,6 +153,49 @@ impl House {
     /// Starts a worker that does this at once.
     pub(crate) fn play(&self, commands: Value) {
         self.tell(json!({ "do": "fork", "env": { "PLAY": commands.to_string() } }));
+    }
+
+    /// The workers' arguments in the settings, so that these come behind the program's own.
+    pub(crate) fn args(&self, own: &[&str]) -> Vec<String> {
+        let first = match self.form {
+            Form::Rust => Some(ROLE.to_owned()),
+            Form::Worker => Some(player("worker.js").to_str().unwrap().to_owned()),
+            Form::Primary => None, // the role is Node's `exec`
+        };
+        first.into_iter().chain(own.iter().map(|&one| one.to_owned())).collect()
+    }
+
+    /// Listens or binds twice in a worker, closes each in its listening, and does it again.
+    pub(crate) fn index(&self, act: &str, options: Value) {
+        for (name, next) in [("a", Some("c")), ("b", Some("d")), ("c", None), ("d", None)] {
+            let mut then = vec![json!({ "do": "close", "name": name })];
+            then.extend(next.map(|next| json!({ "do": act, "name": next, "options": options })));
+            let then = json!([{ "do": "next", "then": then }]);
+            self.prepare(1, json!({ "report": "listening", "name": name }), then);
+        }
+        for name in ["a", "b"] {
+            self.order(1, json!({ "do": act, "name": name, "options": options }));
+        }
+        self.events(4, json!({ "report": "closed" }));
+        assert!(self.so_far(json!({ "report": "failed" })).is_empty());
+        self.order(1, json!({ "do": "exit", "code": 0 }));
+        self.exits(1, 0);
+    }
+
+    /// Stops a worker, and waits until it stands still.
+    #[track_caller]
+    pub(crate) fn stop(&self, worker: u32) -> Stopped {
+        let pid = self.event(json!({ "event": "fork", "worker": worker }))["pid"].as_u64().unwrap();
+        let stopped = Stopped(pid as u32);
+        kill(stopped.0, SIGSTOP);
+        wait_until("a worker that stands still", || {
+            let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+            tasks.map(Result::unwrap).all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap();
+                stat[stat.rfind(')').unwrap()..].starts_with(") T")
+            })
+        });
+        stopped
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -229,12 +288,6 @@ fn has(value: &Value, like: &Value) -> bool {
 /// A program of `players/`.
 fn player(name: &str) -> std::path::PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "conformance", "players", name].iter().collect()
-}
-
-fn node_with(script: &str) -> Command {
-    let mut command = Command::new("node");
-    command.arg(player(script));
-    command
 }
 
 /// The address of a listener on all addresses or 127.0.0.1, from what its worker reported.

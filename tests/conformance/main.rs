@@ -9,5 +9,9 @@ mod support;
 
 mod house;
 
+mod cluster_datagrams;
 mod cluster_leaving;
 mod cluster_life;
+mod cluster_listening;
+mod cluster_starting;
+mod cluster_talking;

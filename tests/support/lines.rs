@@ -34,11 +34,12 @@ impl Lines {
         socket.bind(&SocketAddr::from((client, 0)).into())?;
         let address: SocketAddr = address.parse().map_err(io::Error::other)?;
         socket.connect(&address.into())?;
-        Self::over(socket.into())
+        Self::over(socket)
     }
 
-    fn over(socket: OwnedFd) -> io::Result<Self> {
-        let stream = BufReader::new(UnixStream::from(socket)); // any stream socket will do
+    /// Talks over a connection that is there.
+    pub(crate) fn over(socket: impl Into<OwnedFd>) -> io::Result<Self> {
+        let stream = BufReader::new(UnixStream::from(socket.into())); // any stream socket will do
         let this = Self { stream };
         this.be_patient(PATIENCE)?;
         Ok(this)

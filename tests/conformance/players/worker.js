@@ -35,9 +35,10 @@ stage.learn({
         if (most !== undefined) server.maxConnections = most;
         server.listen(options, () => report('listening', { name, ...where(server) }));
     },
-    bind: ({ name = 'a', type = 'udp4', ipv6Only, reuseAddr, options, close }) => {
+    bind: ({ name = 'a', type = 'udp4', ipv6Only, reuseAddr, options, close, unref }) => {
         const socket = dgram.createSocket({ type, ipv6Only, reuseAddr });
         open.set(name, socket);
+        if (unref) socket.unref();
         let datagrams = 0;
         socket.on('error', failed(name));
         socket.on('message', (text, from) => {
@@ -53,8 +54,23 @@ stage.learn({
         .on('connect', () => report('connected'))
         .on('close', () => report('client closed'))
         .resume(),
+    // Listens on a handle of its own.
+    own: ({ name = 'a' }) => {
+        const { TCP, constants } = process.binding('tcp_wrap');
+        const handle = new TCP(constants.SERVER);
+        handle.bind('127.0.0.1', 0);
+        const server = net.createServer(answer).listen(handle, () => {
+            report('listening', { name, ...where(server) });
+        });
+    },
+    // The process does not stay for its channel any more, nor for what is named.
+    unref: ({ name }) => {
+        process.channel.unref();
+        open.get(name)?.unref();
+        report('unref');
+    },
     say: ({ message }) => report('said', { kept: worker.send(message) }),
-    leave: () => worker.disconnect(),
+    leave: () => worker.isConnected() && worker.disconnect(),
     destroy: () => worker.kill(),
     cut: () => process.disconnect(),
     exit: ({ code, later }) => later ? setImmediate(() => process.exit(code)) : process.exit(code),
@@ -62,6 +78,8 @@ stage.learn({
         report('spinning');
         for (;;);
     },
+    // In the next tick, where Node's own part of an event is over.
+    next: ({ then }) => process.nextTick(() => then.forEach((command) => stage.run(command))),
     state: () => report('state', { connected: worker.isConnected(), dead: worker.isDead() }),
     // Says what it sees of its surroundings.
     look: ({ names = [] }) => worker.send({

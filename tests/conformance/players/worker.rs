@@ -7,7 +7,10 @@ use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     process,
-    sync::{Arc, Mutex, MutexGuard},
+    sync::{
+        Arc, Mutex, MutexGuard,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     thread::{self, JoinHandle},
 };
 
@@ -25,8 +28,11 @@ struct Player {
     worker: Worker,
     stage: Arc<Stage>,
     open: Arc<Mutex<BTreeMap<String, Open>>>,
-    /// What the process does not end before, as Node's would not.
+    /// What the process does not end before, as Node's would not: its clients, and if it does
+    /// not stay for its channel, its listeners.
     clients: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    listeners: Arc<Mutex<Vec<JoinHandle<()>>>>,
+    is_unref: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -37,8 +43,14 @@ enum Open {
 
 pub(crate) fn run() -> Result<()> {
     let worker = cluster::worker()?.expect("a master");
-    let player =
-        Player { worker, stage: Arc::default(), open: Arc::default(), clients: Arc::default() };
+    let player = Player {
+        worker,
+        stage: Arc::default(),
+        open: Arc::default(),
+        clients: Arc::default(),
+        listeners: Arc::default(),
+        is_unref: Arc::default(),
+    };
     if let Ok(commands) = env::var("PLAY") {
         let commands: Vec<Value> = serde_json::from_str(&commands).expect("commands");
         commands.into_iter().try_for_each(|command| player.obey(command, None))?;
@@ -47,6 +59,11 @@ pub(crate) fn run() -> Result<()> {
         match value.get("do") {
             Some(_) => player.obey(value, handle)?,
             None => player.report("message", json!({ "message": value }))?,
+        }
+        if player.is_unref.load(SeqCst) {
+            let listeners = std::mem::take(&mut *lock(&player.listeners));
+            listeners.into_iter().for_each(|listener| listener.join().expect("no panic"));
+            return Ok(());
         }
     }
     let (connected, wanted) = (player.worker.is_connected(), player.worker.is_disconnecting());
@@ -92,6 +109,10 @@ impl Player {
                     std::hint::spin_loop();
                 }
             }
+            "next" => {
+                let then = command["then"].as_array().cloned().unwrap_or_default();
+                then.into_iter().try_for_each(|command| self.obey(command, None))?;
+            }
             "state" => {
                 let connected = self.worker.is_connected();
                 self.report("state", json!({ "connected": connected, "dead": false }))?;
@@ -100,6 +121,13 @@ impl Player {
             "chdir" => env::set_current_dir(command["to"].as_str().expect("a path"))?,
             "echo" => self.echo(&command["number"])?,
             "own" => self.own(name)?,
+            "unref" => {
+                if command.get("name").is_some() {
+                    lock(&self.listeners).clear();
+                }
+                self.is_unref.store(true, SeqCst);
+                self.report("unref", json!({}))?;
+            }
             "throw" => {
                 let outcome = thread::spawn(|| panic!("as told")).join();
                 outcome.expect_err("it panicked");
@@ -128,6 +156,11 @@ impl Player {
             options = options.max_connections(most as usize);
         }
         match self.worker.listen_with(address(&command["options"]), &options) {
+            Ok(listener) if command["idle"] == true => {
+                let at = place(listener.local_addr());
+                lock(&self.open).insert(name.clone(), Open::Listener(Arc::new(listener)));
+                self.report("listening", named(at, &name)) // and nobody accepts
+            }
             Ok(listener) => self.serve(name, listener),
             Err(error) => self.failed(&name, &error),
         }
@@ -138,13 +171,14 @@ impl Player {
         let at = place(listener.local_addr());
         lock(&self.open).insert(name.clone(), Open::Listener(Arc::clone(&listener)));
         let player = self.clone();
-        thread::spawn(move || {
+        let listening = thread::spawn(move || {
             for connection in listener.incoming() {
                 let (connection, player) =
                     (connection.expect("room for a connection"), player.clone());
                 thread::spawn(move || player.answer(&connection));
             }
         });
+        lock(&self.listeners).push(listening);
         self.report("listening", named(at, &name))
     }
 
