@@ -57,7 +57,8 @@ learn({
     }),
     // Sends all that is connected to a new port to a worker, each with this message.
     lend: ({ worker, message }) => {
-        const server = net.createServer((socket) => workers.get(worker).send(message, socket));
+        const server = net.createServer({ pauseOnConnect: true }); // so nothing is read here
+        server.on('connection', (socket) => workers.get(worker).send(message, socket));
         server.listen({ port: 0, host: '127.0.0.1' }, () => {
             report({ event: 'lending', port: server.address().port });
         });
