@@ -4,9 +4,24 @@
 //! cargo run --release --features runtimes --example axum_app
 //! curl 127.0.0.1:7000
 //! ```
+//!
+//! A reload (`kill -HUP`) costs no client its request, not even those that keep their
+//! connections open and never look whether they are closed.
 
-use axum::{Router, routing::get};
+use std::time::Duration;
+
+use axum::{
+    Router,
+    http::{HeaderValue, header::CONNECTION},
+    middleware::map_response,
+    response::Response,
+    routing::get,
+};
 use cluster::{Settings, Supervisor, Worker};
+use tokio::time::{Instant, sleep};
+
+/// How long a worker that is to leave waits for the last requests of its clients.
+const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> cluster::Result<()> {
     match cluster::worker()? {
@@ -17,10 +32,30 @@ fn main() -> cluster::Result<()> {
 
 #[tokio::main(flavor = "current_thread")]
 async fn serve(worker: Worker) -> cluster::Result<()> {
+    worker.leave_on_signals()?;
     let worker = worker.into_tokio()?;
     let listener = worker.listen("127.0.0.1:7000").await?;
     let id = worker.id();
-    let app = Router::new().route("/", get(move || async move { format!("worker {id}\n") }));
-    axum::serve(listener, app).with_graceful_shutdown(worker.disconnecting()).await?;
+    let leaving = worker.clone();
+    let part = async move |mut response: Response| {
+        if leaving.is_disconnecting() {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    };
+    let app = Router::new()
+        .route("/", get(move || async move { format!("worker {id}\n") }))
+        .layer(map_response(part));
+    axum::serve(listener, app).with_graceful_shutdown(parted(worker)).await?;
     Ok(())
+}
+
+/// Axum closes idle connections as soon as this is over, and one may have a request on its way:
+/// so it waits until all clients have had their last answer, or long enough.
+async fn parted(worker: cluster::with_tokio::Worker) {
+    worker.disconnecting().await;
+    let end = Instant::now() + GRACE;
+    while worker.connections() > 0 && Instant::now() < end {
+        sleep(Duration::from_millis(20)).await;
+    }
 }

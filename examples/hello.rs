@@ -30,6 +30,9 @@ const DEFAULT: &str = "127.0.0.1:7000";
 const WORKER: Token = Token(0);
 const LISTENER: Token = Token(1);
 const SLOW: Duration = Duration::from_millis(50);
+/// How long a worker that is to leave serves connections without a request on. To close one at
+/// once may cross a request, which finds a reset then; its answer says that it is the last.
+const GRACE: Duration = Duration::from_secs(5);
 const LONGEST_HEAD: usize = 8 << 10;
 
 fn main() -> cluster::Result<()> {
@@ -43,6 +46,7 @@ fn main() -> cluster::Result<()> {
     };
     let is_address = |text: &String| !text.contains('/') && text.contains(':');
     let address = env::var(ADDRESS).ok().or(argument.filter(is_address));
+    worker.leave_on_signals()?;
     if let Err(error) =
         Server::new(worker, address.as_deref().unwrap_or(DEFAULT)).and_then(Server::run)
     {
@@ -66,6 +70,8 @@ struct Server {
     slow: VecDeque<(Instant, Token)>,
     next: usize,
     hello: String,
+    /// Once this worker is to leave: when connections without a request are closed.
+    end: Option<Instant>,
 }
 
 struct Client {
@@ -97,7 +103,8 @@ impl Server {
         let listener = worker.listen(address)?;
         let hello = format!("hello {} from worker {}\n", process::id(), worker.id());
         let (clients, slow) = (HashMap::new(), VecDeque::new());
-        Ok(Self { worker, listener, poll: Poll::new()?, clients, slow, next: 2, hello })
+        let poll = Poll::new()?;
+        Ok(Self { worker, listener, poll, clients, slow, next: 2, hello, end: None })
     }
 
     fn run(mut self) -> Result {
@@ -106,9 +113,7 @@ impl Server {
         registry.register(&mut self.listener, LISTENER, Interest::READABLE)?;
         let mut events = Events::with_capacity(256);
         while !(self.worker.is_disconnecting() && self.clients.is_empty()) {
-            let due =
-                self.slow.front().map(|(due, _)| due.saturating_duration_since(Instant::now()));
-            if let Err(error) = self.poll.poll(&mut events, due)
+            if let Err(error) = self.poll.poll(&mut events, self.time_left())
                 && error.kind() != std::io::ErrorKind::Interrupted
             {
                 return Err(error.into());
@@ -122,10 +127,21 @@ impl Server {
             }
             self.answer_slow();
             if self.worker.is_disconnecting() {
-                self.close_idle();
+                let end = *self.end.get_or_insert_with(|| Instant::now() + GRACE);
+                if end <= Instant::now() {
+                    self.close_idle();
+                }
             }
         }
         Ok(())
+    }
+
+    /// How long until something is to be done without anybody asking.
+    fn time_left(&self) -> Option<Duration> {
+        let now = Instant::now();
+        let due = self.slow.front().map(|(due, _)| *due);
+        let end = self.end.filter(|&end| end > now);
+        due.into_iter().chain(end).min().map(|next| next.saturating_duration_since(now))
     }
 
     fn accept(&mut self) {

@@ -29,6 +29,7 @@ fn main() -> cluster::Result<()> {
 }
 
 fn serve(mut worker: Worker, address: &str) -> cluster::Result<()> {
+    worker.leave_on_signals()?;
     let mut listener = worker.listen(address)?;
     println!("worker {} on {}", worker.id(), listener.local_addr());
     let mut poll = Poll::new()?;

@@ -18,6 +18,7 @@ fn main() -> cluster::Result<()> {
 }
 
 fn serve(worker: &Worker, address: &str) -> cluster::Result<()> {
+    worker.leave_on_signals()?;
     let socket = worker.bind(address)?; // asks the master
     println!("worker {} answers on {}", worker.id(), socket.local_addr());
     let mut buffer = vec![0; 1 << 16]; // no datagram is longer

@@ -3,12 +3,17 @@
 mod support;
 
 use std::{
-    collections::BTreeMap, os::unix::process::CommandExt, process::Command, thread, time::Instant,
+    collections::BTreeMap,
+    os::unix::process::CommandExt,
+    process::Command,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
+    time::Instant,
 };
 
 use nix::{
     sys::signal::{
-        Signal::{SIGINT, SIGKILL, SIGTERM},
+        Signal::{SIGHUP, SIGINT, SIGKILL, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2},
         kill,
     },
     unistd::Pid,
@@ -108,8 +113,6 @@ fn a_signal_ends_everything_but_not_the_request_in_hand() {
         for signal in [SIGTERM, SIGINT] {
             let mut program = start(policy, 2);
             let group = Pid::from_raw(-(program.pid() as i32));
-            let mut idle = Client::connect(ADDRESS).unwrap();
-            idle.get("/").unwrap();
             let mut slow = Client::connect(ADDRESS).unwrap();
             slow.get("/").unwrap();
             slow.ask("/slow", "keep-alive").unwrap();
@@ -122,6 +125,91 @@ fn a_signal_ends_everything_but_not_the_request_in_hand() {
             assert_eq!(program.wait().code(), Some(0), "{policy}, {signal}");
             assert!(get(ADDRESS).is_err(), "{policy}, {signal}: still listening");
         }
+    }
+}
+
+#[test]
+fn an_idle_connection_holds_up_an_end_for_a_while_only() {
+    let _port = Port7000::take();
+    for asks_again in [true, false] {
+        let mut program = start("none", 1);
+        let mut idle = Client::connect(ADDRESS).unwrap();
+        idle.get("/").unwrap();
+        program.signal(SIGTERM);
+        wait_until("no listener", || get(ADDRESS).is_err());
+        if asks_again {
+            idle.get("/").unwrap();
+            assert!(idle.is_closing, "the last answer says so");
+        }
+        assert_eq!(program.wait().code(), Some(0));
+    }
+}
+
+#[test]
+fn a_reload_costs_a_kept_connection_nothing() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let program = start(policy, 2);
+        let is_over = AtomicBool::new(false);
+        let answers: usize = thread::scope(|scope| {
+            let clients: Vec<_> = (0..4).map(|_| scope.spawn(|| keep_asking(&is_over))).collect();
+            for round in 1..=3 {
+                program.signal(SIGHUP);
+                program.nth_line("listens on", 2 * round + 1);
+                let ended = |line: &&String| line.contains("ended: exit status: 0");
+                wait_until("the end of the old workers", || {
+                    program.lines().iter().filter(ended).count() == 2 * round
+                });
+            }
+            is_over.store(true, Relaxed);
+            clients.into_iter().map(|client| client.join().unwrap()).sum()
+        });
+        assert!(answers > 4, "{policy}");
+    }
+}
+
+/// Asks over one connection until the server says that it ends, then over the next one. No
+/// request is repeated.
+fn keep_asking(is_over: &AtomicBool) -> usize {
+    let mut client = Client::connect(ADDRESS).unwrap();
+    let mut answers = 0;
+    while !is_over.load(Relaxed) {
+        client.get("/").unwrap();
+        answers += 1;
+        if client.is_closing {
+            client = Client::connect(ADDRESS).unwrap();
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_signal_to_a_worker_cuts_nobody_off() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let program = start(policy, 1);
+        let worker = Pid::from_raw(program.children()[0] as i32);
+        let mut client = Client::connect(ADDRESS).unwrap();
+        let first = client.get("/").unwrap();
+        for signal in [SIGINT, SIGHUP, SIGUSR1, SIGUSR2] {
+            kill(worker, signal).unwrap();
+            assert_eq!(client.get("/").unwrap(), first, "{policy}: {signal}");
+        }
+        drop(client);
+        for signal in [SIGTERM, SIGQUIT] {
+            let worker = Pid::from_raw(program.children()[0] as i32);
+            let mut client = Client::connect(ADDRESS).unwrap();
+            let first = client.get("/").unwrap();
+            client.ask("/slow", "keep-alive").unwrap();
+            kill(worker, signal).unwrap();
+            assert_eq!(client.answer().unwrap(), first, "{policy}: {signal}");
+            drop(client);
+            wait_until("another worker", || get(ADDRESS).is_ok_and(|answer| answer != first));
+            wait_until("its end", || process_is_gone(worker.as_raw() as u32));
+        }
+        let ends: Vec<_> =
+            program.lines().into_iter().filter(|line| line.contains("ended:")).collect();
+        assert!(ends.iter().all(|line| line.contains("exit status: 0")), "{ends:?}");
     }
 }
 

@@ -38,6 +38,7 @@ mod role;
 mod roster;
 mod scoreboard;
 mod serialization;
+mod signals;
 mod source;
 pub mod structured;
 mod sys;

@@ -25,6 +25,7 @@ use crate::{
     listener::Tie,
     roster::{Answer, Census, Roster},
     scoreboard::{Counter, Score, Scorecard},
+    signals,
     source::fd_source,
     structured::Value,
     wire::{Act, Family, Query, open_up, pack},
@@ -366,7 +367,40 @@ impl Worker {
         state.settle();
     }
 
+    /// Takes this process's signals as a worker should: who sends a signal to all processes of
+    /// a program means the master. A library does not do that unasked.
+    ///
+    /// | signal | what happens |
+    /// |---|---|
+    /// | `TERM`, `QUIT` | the worker leaves as if the master had said so, but is replaced |
+    /// | `INT` | nothing while the channel is open; the master decides. Afterwards: the end |
+    /// | `HUP`, `USR1`, `USR2` | nothing |
+    ///
+    /// A thread waits for them; handlers that the program has of its own run as well. Once is
+    /// enough. Call it early: until then these signals are deadly.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if it has no room for a thread or two descriptors.
+    pub fn leave_on_signals(&self) -> io::Result<()> {
+        signals::take(self)
+    }
+
+    /// Begins to leave without having wished to: for the master it is no disconnect on purpose.
+    pub(crate) fn leave_as_told(&self) {
+        let mut state = self.core.endpoint.lock();
+        let state = &mut *state;
+        state.router.leave(true, &mut state.port);
+        state.settle();
+    }
+
     /// Whether this worker is to end: told to, on its own wish, or because the master went.
+    ///
+    /// From then on it gets no connections, and is to finish those it has: a server that keeps
+    /// connections open between requests answers the next one with the news that it closes (in
+    /// HTTP/1.1 `connection: close`). To close an idle one at once may cross a request. It costs
+    /// no system call, so it may be asked for each request; [`Worker`] as a source tells loops.
+    #[doc(alias = "retiring")]
     pub fn is_disconnecting(&self) -> bool {
         self.core.census.is_leaving()
     }

@@ -223,7 +223,18 @@ impl Worker {
         self.worker.disconnect();
     }
 
+    /// Takes this process's signals as a worker should: see
+    /// [`crate::Worker::leave_on_signals`].
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Worker::leave_on_signals`].
+    pub fn leave_on_signals(&self) -> io::Result<()> {
+        self.worker.leave_on_signals()
+    }
+
     /// Whether this worker is to end: told to, on its own wish, or because the master went.
+    #[doc(alias = "retiring")]
     pub fn is_disconnecting(&self) -> bool {
         self.worker.is_disconnecting()
     }
