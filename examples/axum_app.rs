@@ -8,7 +8,7 @@
 //! A reload (`kill -HUP`) costs no client its request, not even those that keep their
 //! connections open and never look whether they are closed.
 
-use std::time::Duration;
+use std::{future::ready, time::Duration};
 
 use axum::{
     Router,
@@ -37,11 +37,11 @@ async fn serve(worker: Worker) -> cluster::Result<()> {
     let listener = worker.listen("127.0.0.1:7000").await?;
     let id = worker.id();
     let leaving = worker.clone();
-    let part = async move |mut response: Response| {
+    let part = move |mut response: Response| {
         if leaving.is_disconnecting() {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        response
+        ready(response)
     };
     let app = Router::new()
         .route("/", get(move || async move { format!("worker {id}\n") }))
