@@ -63,6 +63,7 @@ mod mailbox;
 mod member;
 mod orphans;
 mod outlet;
+mod own;
 mod place;
 mod process;
 mod quota;
@@ -74,8 +75,10 @@ mod worker_ref;
 pub mod child_process;
 pub mod control;
 mod master;
+mod reaper;
 pub mod relay;
 mod supervisor;
+pub mod systemd;
 
 mod door;
 
@@ -90,6 +93,7 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub use foreign::Readiness;
 pub use master::Master;
+pub use reaper::Reaper;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;
 pub use supervisor::{Status, Supervised, Supervisor, WorkerState, WorkerStatus};

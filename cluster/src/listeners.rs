@@ -19,11 +19,13 @@ use worker_api::{
 use crate::{Policy, Settings, schedule::Rule};
 
 mod desk;
+mod inherited;
 mod rules;
 mod socket;
 
 use desk::Desk;
 pub(crate) use desk::Open;
+pub(crate) use inherited::local_address;
 use socket::Socket;
 
 /// What a worker gets for its query.
@@ -117,7 +119,9 @@ impl Listeners {
         let number = match known {
             Some(number) => number,
             None => {
-                rules::check_allowed(self.allowed.as_deref(), query)?;
+                if inherited::find(query, settings).is_none() {
+                    rules::check_allowed(self.allowed.as_deref(), query)?;
+                }
                 self.check_count(worker, settings)?;
                 self.open(key.clone(), query, settings)?
             }

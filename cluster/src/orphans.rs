@@ -4,20 +4,23 @@
 //! drop, first reaps the dropped ones that have ended: at most those remain that ended since.
 //! No thread, no signal handler, and never a `waitpid(-1)` that would take others' children.
 
-use crate::sys::pidfd;
+use crate::process;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use std::{
     os::fd::{AsFd, OwnedFd},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-static ORPHANS: Mutex<Vec<Arc<OwnedFd>>> = Mutex::new(Vec::new());
+/// Its number, and its pidfd.
+type Orphan = (u32, Arc<OwnedFd>);
+
+static ORPHANS: Mutex<Vec<Orphan>> = Mutex::new(Vec::new());
 
 /// Takes over a child that nobody waits for any more.
-pub(crate) fn adopt(pidfd: Arc<OwnedFd>) {
+pub(crate) fn adopt(pid: u32, pidfd: Arc<OwnedFd>) {
     let mut orphans = lock();
     reap(&mut orphans);
-    orphans.push(pidfd);
+    orphans.push((pid, pidfd));
 }
 
 /// Reaps those that have ended.
@@ -25,23 +28,23 @@ pub(crate) fn sweep() {
     reap(&mut lock());
 }
 
-fn reap(orphans: &mut Vec<Arc<OwnedFd>>) {
+fn reap(orphans: &mut Vec<Orphan>) {
     if orphans.is_empty() {
         return;
     }
     let mut fds: Vec<PollFd<'_>> =
-        orphans.iter().map(|pidfd| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
+        orphans.iter().map(|(_, pidfd)| PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)).collect();
     if !matches!(poll(&mut fds, PollTimeout::ZERO), Ok(1..)) {
         return;
     }
     let ended: Vec<bool> = fds.iter().map(|fd| fd.any().unwrap_or(true)).collect();
     let mut ended = ended.into_iter();
     // An error means that somebody else has reaped it: nothing is left to do either.
-    orphans.retain(|pidfd| {
-        !ended.next().unwrap_or(false) || matches!(pidfd::try_wait(pidfd.as_fd()), Ok(None))
+    orphans.retain(|(pid, pidfd)| {
+        !ended.next().unwrap_or(false) || matches!(process::reap(*pid, pidfd.as_fd()), Ok(None))
     });
 }
 
-fn lock() -> MutexGuard<'static, Vec<Arc<OwnedFd>>> {
+fn lock() -> MutexGuard<'static, Vec<Orphan>> {
     ORPHANS.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,6 +1,6 @@
 //! A process we started, watched by its pidfd.
 
-use crate::{Signal, Usage, orphans, sys::pidfd};
+use crate::{Signal, Usage, orphans, own, sys::pidfd};
 use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -26,6 +26,7 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) fn new(pid: u32, pidfd: OwnedFd) -> Self {
+        own::add(pid);
         Self { pid, pidfd: Arc::new(pidfd), status: Mutex::new(None) }
     }
 
@@ -53,7 +54,7 @@ impl Process {
     pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
         let mut status = self.lock();
         if status.is_none() {
-            *status = pidfd::try_wait(self.as_fd())?;
+            *status = reap(self.pid, self.as_fd())?;
         }
         Ok(*status)
     }
@@ -107,9 +108,14 @@ impl AsFd for Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Ok(None) = self.try_wait() {
-            orphans::adopt(Arc::clone(&self.pidfd));
+            orphans::adopt(self.pid, Arc::clone(&self.pidfd));
         }
     }
+}
+
+/// Reaps one of our own if it has ended, or if somebody else has reaped it.
+pub(crate) fn reap(pid: u32, pidfd: BorrowedFd<'_>) -> io::Result<Option<ExitStatus>> {
+    own::end(pid, || pidfd::try_wait(pidfd), |status| !matches!(status, Ok(None)))
 }
 
 /// poll(2), again after each interruption; false at `deadline`.

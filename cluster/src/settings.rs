@@ -67,6 +67,7 @@ pub struct Settings {
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
+    adopted: Vec<Arc<OwnedFd>>,
     most_sockets: Option<usize>,
     ignores_interrupt: bool,
     pub(crate) readiness: Option<Readiness>,
@@ -201,6 +202,15 @@ impl Settings {
         self
     }
 
+    /// A socket that is open already: whoever asks for its address gets this one, and may, also
+    /// by [`listen`](Self::listen) and [`bind`](Self::bind). It listens if it does not yet, and
+    /// stays open as long as the master. Those of a service manager come from
+    /// [`systemd::sockets`](crate::systemd::sockets).
+    pub fn adopt(mut self, socket: impl Into<Handle>) -> Self {
+        self.adopted.push(Arc::new(OwnedFd::from(socket.into())));
+        self
+    }
+
     /// How many sockets one worker may listen on and bind at a time; it is answered with
     /// `EMFILE` when it wants more. So no worker uses up the master's descriptors, of which
     /// there are often 1024. Default: 256.
@@ -256,6 +266,7 @@ impl Settings {
         self.environment.extend(later.environment);
         self.listen.extend(later.listen);
         self.passed.extend(later.passed);
+        self.adopted.extend(later.adopted);
         self.ignores_interrupt |= later.ignores_interrupt;
         self
     }
@@ -311,6 +322,11 @@ impl Settings {
     /// The socket that was passed in on purpose under this number.
     pub(crate) fn passed(&self, number: RawFd) -> Option<&Arc<OwnedFd>> {
         self.passed.iter().find(|socket| socket.as_raw_fd() == number)
+    }
+
+    /// The sockets that are open already.
+    pub(crate) fn adopted(&self) -> &[Arc<OwnedFd>] {
+        &self.adopted
     }
 
     /// See [`most_sockets`](Self::most_sockets), which sets it.

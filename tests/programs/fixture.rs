@@ -14,6 +14,7 @@ mod opener;
 mod parting;
 mod report;
 mod supervised;
+mod under_systemd;
 mod worker;
 
 fn main() {
@@ -30,6 +31,7 @@ fn main() {
         "parting" => parting::run(),
         "report" => report::run(),
         "supervised" => supervised::run(),
+        "under-systemd" => under_systemd::run(),
         "worker" => worker::run(),
         _ => {
             eprintln!("fixture: there is no role {role:?}");

@@ -7,7 +7,7 @@ use super::{
     stdio::Purpose,
 };
 use crate::{
-    Error, Result, orphans,
+    Error, Result, orphans, own,
     process::Process,
     sys::{
         copy_above,
@@ -84,6 +84,7 @@ impl Command {
             ignores_interrupt: self.ignores_interrupt,
             own_pid: self.tells_pid.then_some(c"LISTEN_PID"),
         };
+        let _birth = own::birth();
         let (pid, pidfd) = spawn(&program).map_err(cannot_start)?;
 
         let mut started =

@@ -34,7 +34,7 @@ pub(super) fn check_data(query: &Query) -> io::Result<()> {
 }
 
 /// The address that a query means, as a user writes it in the settings.
-fn address(query: &Query) -> Option<Address> {
+pub(super) fn address(query: &Query) -> Option<Address> {
     let text = query.address.as_deref();
     let port = || u16::try_from(query.port.unwrap_or(0)).ok();
     let socket = |absent: IpAddr| match text {

@@ -15,7 +15,7 @@ use worker_api::{
     wire::{Bound, Query, SocketFile, Sockname, backlog, bind, host_text, socket_path},
 };
 
-use super::desk::Desk;
+use super::{desk::Desk, inherited};
 use crate::Settings;
 
 /// One socket, and the workers that have asked for it.
@@ -48,7 +48,10 @@ impl Socket {
     ) -> io::Result<Self> {
         let Bound { socket, file } = match query.fd.filter(|&number| number >= 0) {
             Some(number) => Bound { socket: passed(number, query, settings)?, file: None },
-            None => bind(query)?,
+            None => match inherited::find(query, settings) {
+                Some(socket) => Bound { socket: inherited::open(socket, query)?, file: None },
+                None => bind(query)?,
+            },
         };
         let local = match SockRef::from(&socket).local_addr()?.as_socket() {
             Some(local) if query.family.is_udp() => Address::Udp(local),

@@ -6,12 +6,15 @@
 mod descriptors;
 mod failure;
 mod identity;
+mod inherited;
 pub(crate) mod pidfd;
 mod signals;
 pub(crate) mod spawn;
 mod stack;
 mod standing;
+pub(crate) mod strangers;
 
+pub(crate) use inherited::{take_listen_fds, take_variable};
 pub(crate) use standing::Standing;
 
 /// mio's poll as a descriptor; it implements `AsRawFd` only.
