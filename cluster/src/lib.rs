@@ -102,8 +102,8 @@ pub use usage::Usage;
 pub use worker_api;
 pub use worker_api::{
     Address, Channel, Connection, Counter, Handle, Incoming, ListenOptions, Listener, Message,
-    Score, Serialization, Stream, ToAddress, UdpSocket, Worker, bind, bind_with, is_worker, listen,
-    listen_with, structured, worker,
+    Score, Serialization, SocketList, Stream, ToAddress, UdpSocket, Worker, bind, bind_with,
+    is_worker, listen, listen_with, structured, worker,
 };
 pub use worker_ref::{State, WorkerRef};
 

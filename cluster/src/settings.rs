@@ -18,7 +18,11 @@ use crate::{
     schedule::{Rule, Schedule},
 };
 
+mod fork_options;
+mod reading;
 mod standing;
+
+pub use fork_options::ForkOptions;
 
 /// The most sockets of one worker, unless said otherwise.
 const MOST_SOCKETS: usize = 256;
@@ -72,17 +76,6 @@ pub struct Settings {
     ignores_interrupt: bool,
     pub(crate) readiness: Option<Readiness>,
     pub(crate) passes_listeners: bool,
-}
-
-/// What one worker has of its own, beyond the [`Settings`].
-#[must_use]
-#[derive(Clone, Debug, Default)]
-pub struct ForkOptions {
-    exec: Option<OsString>,
-    args: Option<Vec<OsString>>,
-    environment: Vec<(OsString, Option<OsString>)>,
-    cwd: Option<PathBuf>,
-    slot: Option<usize>,
 }
 
 fn read(address: impl ToAddress) -> Result<Address, String> {
@@ -237,9 +230,10 @@ impl Settings {
         self
     }
 
-    /// Workers start with `SIGINT` ignored: a terminal's Ctrl-C reaches them as well, and it
-    /// is the master who ends them.
-    pub(crate) fn ignore_interrupt(mut self) -> Self {
+    /// Workers start with `SIGINT` ignored, for masters that end them themselves: a terminal's
+    /// Ctrl-C reaches the workers as well. Default: they do not; a
+    /// [`Supervisor`](crate::Supervisor)'s do.
+    pub fn ignore_interrupt(mut self) -> Self {
         self.ignores_interrupt = true;
         self
     }
@@ -276,17 +270,16 @@ impl Settings {
         self.chosen_policy()?;
         self.standing.check()?;
         self.addresses()?;
-        if let Some(stdio) = &self.stdio {
-            let channels = stdio.iter().filter(|one| matches!(one, Stdio::Ipc)).count();
-            if channels != 1 {
-                let value = format!("{channels} channels (exactly one Stdio::Ipc must be there)");
-                return Err(Error::Settings { what: "stdio", value });
-            }
-        }
-        Ok(())
+        self.stdio.as_deref().map_or(Ok(()), check_layout)
     }
 
-    pub(crate) fn chosen_policy(&self) -> Result<Policy> {
+    /// The policy that workers get: the one of these settings, else of the environment.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Settings`] if `NODE_CLUSTER_SCHED_POLICY` is neither `none` nor `rr`, or a
+    /// [`schedule`](Self::schedule) is for another policy.
+    pub fn chosen_policy(&self) -> Result<Policy> {
         match (self.policy, &self.rule) {
             (Some(Policy::RoundRobin) | None, Some(_)) => Ok(Policy::RoundRobin),
             (Some(policy), Some(_)) => Err(Error::Settings {
@@ -302,8 +295,8 @@ impl Settings {
         self.rule.clone()
     }
 
-    /// See [`serialization`](Self::serialization), which sets it.
-    pub(crate) fn chosen_serialization(&self) -> Serialization {
+    /// What [`serialization`](Self::serialization) has set, or its default.
+    pub fn chosen_serialization(&self) -> Serialization {
         self.serialization.unwrap_or_default()
     }
 
@@ -329,8 +322,8 @@ impl Settings {
         &self.adopted
     }
 
-    /// See [`most_sockets`](Self::most_sockets), which sets it.
-    pub(crate) fn socket_limit(&self) -> usize {
+    /// What [`most_sockets`](Self::most_sockets) has set, or its default.
+    pub fn socket_limit(&self) -> usize {
         self.most_sockets.unwrap_or(MOST_SOCKETS)
     }
 
@@ -348,6 +341,7 @@ impl Settings {
         listeners: Vec<OwnedFd>,
     ) -> Result<(Command, String)> {
         let exec = own.exec.as_ref().or(self.exec.as_ref());
+        own.stdio.as_deref().map_or(Ok(()), check_layout)?;
         let program = exec.cloned().unwrap_or_else(this_program);
         let name = program.to_string_lossy().into_owned();
         let mut command = Command::new(program);
@@ -365,7 +359,7 @@ impl Settings {
         if let Some(cwd) = own.cwd.as_ref().or(self.cwd.as_ref()) {
             command.cwd(cwd);
         }
-        let mut layout = self.layout()?;
+        let mut layout = layout(own.stdio.as_deref().or(self.stdio.as_deref()))?;
         let behind = layout.len().min(3);
         layout.splice(behind..behind, listeners.into_iter().map(Stdio::Fd));
         command.stdio(layout).serialization(self.chosen_serialization());
@@ -373,23 +367,34 @@ impl Settings {
         command.ignore_interrupt(self.ignores_interrupt);
         Ok((command, name))
     }
+}
 
-    fn layout(&self) -> Result<Vec<Stdio>> {
-        let Some(list) = &self.stdio else {
-            return Ok(vec![Stdio::Inherit, Stdio::Inherit, Stdio::Inherit, Stdio::Ipc]);
-        };
-        list.iter()
-            .map(|one| {
-                Ok(match one {
-                    Stdio::Pipe => Stdio::Pipe,
-                    Stdio::Ignore => Stdio::Ignore,
-                    Stdio::Inherit => Stdio::Inherit,
-                    Stdio::Ipc => Stdio::Ipc,
-                    Stdio::Fd(number) => Stdio::Fd(number.as_fd().try_clone_to_owned()?),
-                })
+/// A copy of the list, which serves many workers.
+fn layout(list: Option<&[Stdio]>) -> Result<Vec<Stdio>> {
+    let Some(list) = list else {
+        return Ok(vec![Stdio::Inherit, Stdio::Inherit, Stdio::Inherit, Stdio::Ipc]);
+    };
+    list.iter()
+        .map(|one| {
+            Ok(match one {
+                Stdio::Pipe => Stdio::Pipe,
+                Stdio::Ignore => Stdio::Ignore,
+                Stdio::Inherit => Stdio::Inherit,
+                Stdio::Ipc => Stdio::Ipc,
+                Stdio::Fd(number) => Stdio::Fd(number.as_fd().try_clone_to_owned()?),
             })
-            .collect()
+        })
+        .collect()
+}
+
+/// Without exactly one channel it would be no worker.
+fn check_layout(list: &[Stdio]) -> Result<()> {
+    let channels = list.iter().filter(|one| matches!(one, Stdio::Ipc)).count();
+    if channels == 1 {
+        return Ok(());
     }
+    let value = format!("{channels} channels (exactly one Stdio::Ipc must be there)");
+    Err(Error::Settings { what: "stdio", value })
 }
 
 /// This program by its path, so that a new build is found; by the image that runs if the path
@@ -398,53 +403,5 @@ fn this_program() -> OsString {
     match env::current_exe() {
         Ok(path) if path.exists() => path.into(),
         _ => "/proc/self/exe".into(),
-    }
-}
-
-impl ForkOptions {
-    /// Nothing of its own.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Another program.
-    pub fn exec(mut self, program: impl AsRef<OsStr>) -> Self {
-        self.exec = Some(program.as_ref().to_owned());
-        self
-    }
-
-    /// One more argument of its own; with any, the settings' do not count.
-    pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
-        self.args.get_or_insert_default().push(arg.as_ref().to_owned());
-        self
-    }
-
-    /// These arguments, and no others.
-    pub fn args<A: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = A>) -> Self {
-        self.args = Some(args.into_iter().map(|arg| arg.as_ref().to_owned()).collect());
-        self
-    }
-
-    /// A variable besides the settings'.
-    pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
-        self.environment.push((name.as_ref().to_owned(), Some(value.as_ref().to_owned())));
-        self
-    }
-
-    /// Another working directory.
-    pub fn cwd(mut self, directory: impl Into<PathBuf>) -> Self {
-        self.cwd = Some(directory.into());
-        self
-    }
-
-    /// Whose place the worker takes, from 0 on: with [`Settings::pin_cpus`] that decides on its
-    /// CPU. Default: the first place that no living worker has.
-    pub fn slot(mut self, slot: usize) -> Self {
-        self.slot = Some(slot);
-        self
-    }
-
-    pub(crate) fn wanted_slot(&self) -> Option<usize> {
-        self.slot
     }
 }

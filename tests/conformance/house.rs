@@ -286,7 +286,7 @@ fn has(value: &Value, like: &Value) -> bool {
 }
 
 /// A program of `players/`.
-fn player(name: &str) -> std::path::PathBuf {
+pub(crate) fn player(name: &str) -> std::path::PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "conformance", "players", name].iter().collect()
 }
 

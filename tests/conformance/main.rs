@@ -7,7 +7,18 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod family;
 mod house;
+
+mod child_process_end;
+mod child_process_exec;
+mod child_process_fork;
+mod child_process_handles;
+mod child_process_messages;
+mod child_process_sockets;
+mod child_process_spawn;
+mod child_process_stdio;
+mod child_process_sync;
 
 mod cluster_datagrams;
 mod cluster_leaving;

@@ -21,6 +21,7 @@ fn main() {
     env_logger::init();
     let role = env::args().nth(1).unwrap_or_default();
     let outcome: cluster::Result<()> = match role.as_str() {
+        "conformance-child" => conformance::child::run(),
         "conformance-primary" => conformance::primary::run(),
         "conformance-worker" => conformance::worker::run(),
         "master" => master::run(),

@@ -1,6 +1,7 @@
 //! Node's IPC channel between a parent and its child.
 
 use std::{
+    io,
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -14,9 +15,11 @@ use serde::Serialize;
 use crate::{
     Handle, Message, Result, Serialization,
     endpoint::{Endpoint, NoRouter},
+    latch::{Latch, Signal},
+    ledger::Holder,
     source::fd_source,
     structured::Value,
-    wire::pack,
+    wire::{Sockets, pack, pack_listed},
 };
 
 /// One end of Node's IPC channel: messages and sockets between a parent and its child.
@@ -111,7 +114,7 @@ impl Channel {
     /// also `Decode` for a message that is none here, say with an object inside itself: the next
     /// call gives the next one.
     pub fn recv(&self) -> Result<Option<Message>> {
-        Ok(self.endpoint.receive(None)?.flatten())
+        Ok(self.hand_out(self.endpoint.receive(None)?.flatten()))
     }
 
     /// The next message if one is there now.
@@ -120,7 +123,7 @@ impl Channel {
     ///
     /// As [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Message>> {
-        self.endpoint.try_receive()
+        Ok(self.hand_out(self.endpoint.try_receive()?))
     }
 
     /// Waits for the next message at most so long. `None`: not in time, or closed.
@@ -129,7 +132,50 @@ impl Channel {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
-        Ok(self.endpoint.receive(Instant::now().checked_add(timeout))?.flatten())
+        let deadline = Instant::now().checked_add(timeout);
+        Ok(self.hand_out(self.endpoint.receive(deadline)?.flatten()))
+    }
+
+    fn hand_out(&self, message: Option<Message>) -> Option<Message> {
+        message.map(|message| message.entered(&self.endpoint))
+    }
+
+    /// Whether it is the same end.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.endpoint, &other.endpoint)
+    }
+
+    /// As [`send_handle`](Self::send_handle), with a connection that is counted under a key.
+    pub(crate) fn send_listed<T>(&self, message: &T, socket: Handle, key: &str) -> Result<()>
+    where
+        T: Serialize + ?Sized,
+    {
+        let (message, rider) = pack_listed(self.serialization(), message, socket, key)?;
+        self.endpoint.send(message, Some(rider))
+    }
+
+    /// Asks the other side about sockets; see [`answer`](Self::answer).
+    pub(crate) fn ask(&self, question: Sockets) -> io::Result<Asked> {
+        let signal = Signal::new()?;
+        let latch = Latch::new(Some(self.endpoint.socket()), &signal)?;
+        let number = self.endpoint.lock().ask_of_sockets(question, signal);
+        Ok(Asked { latch, number })
+    }
+
+    /// Waits for the answer, serving the channel. `None`: not in time.
+    pub(crate) fn answer(
+        &self,
+        asked: Asked,
+        deadline: Option<Instant>,
+    ) -> io::Result<Option<u64>> {
+        let Asked { latch, number } = asked;
+        let answer = self
+            .endpoint
+            .serve_until(latch.as_fd(), deadline, |state| state.inquiries().answer(number));
+        if !matches!(answer, Ok(Some(_))) {
+            self.endpoint.lock().inquiries().give_up(number);
+        }
+        answer
     }
 
     /// Ends the channel. Never waits: what is queued behind a socket still goes out when the
@@ -141,6 +187,19 @@ impl Channel {
     /// Whether messages can be sent.
     pub fn is_connected(&self) -> bool {
         self.endpoint.is_connected()
+    }
+}
+
+/// A question that the other side will answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    latch: Latch,
+    number: u64,
+}
+
+impl Holder for Endpoint<NoRouter> {
+    fn socket_closed(&self, key: &str) {
+        self.lock().socket_closed(key);
     }
 }
 

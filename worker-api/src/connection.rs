@@ -15,7 +15,7 @@ use std::{
 
 use socket2::{SockAddr, SockRef};
 
-use crate::{Address, Handle, gate::Gate, source::fd_source, worker::Core};
+use crate::{Address, Handle, gate::Gate, ledger::Entry, source::fd_source, worker::Core};
 
 /// A TCP or Unix connection, as std has it.
 #[derive(Debug)]
@@ -42,6 +42,8 @@ pub struct Connection {
 pub(crate) struct Ticket {
     core: Option<Arc<Core>>,
     gate: Weak<Gate>,
+    /// Its place in its sender's list.
+    _entry: Option<Entry>,
 }
 
 impl Ticket {
@@ -50,7 +52,12 @@ impl Ticket {
         if let Some(core) = core {
             core.begin();
         }
-        Self { core: core.cloned(), gate: Arc::downgrade(gate) }
+        Self { core: core.cloned(), gate: Arc::downgrade(gate), _entry: None }
+    }
+
+    /// Of a connection that came with a message.
+    pub(crate) fn of_entry(entry: Option<Entry>) -> Self {
+        Self { core: None, gate: Weak::new(), _entry: entry }
     }
 }
 

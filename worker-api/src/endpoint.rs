@@ -16,7 +16,9 @@ use nix::{poll::PollFlags, sys::eventfd::EventFd};
 
 use crate::{
     Error, Message, Result, Serialization,
+    inquiries::Inquiries,
     latch::{Latch, Signal, wait},
+    ledger::Ledger,
     wire::{
         Attachment, Cluster, Fill, HIGH_WATER, LONGEST_LINE, Link, Packet, Received, Rider,
         Sockets, unpack,
@@ -90,6 +92,10 @@ pub(crate) struct State<R> {
     /// User messages, or why one cannot be read, each with its length.
     inbox: VecDeque<(Result<Message>, u64)>,
     unread: u64,
+    /// Sockets that the other side has sent.
+    ledger: Ledger,
+    /// What we have asked about ours.
+    inquiries: Inquiries,
     failure: Option<Error>,
     scratch: Vec<u8>,
     /// Set while a receiver has reason to look.
@@ -194,7 +200,7 @@ impl<R: Router> State<R> {
                 Packet::Structured(value) => self.unpack(value, attachment, length)?,
                 Packet::Unreadable(error) => self.deliver(Err(error.into()), length),
                 Packet::Cluster(message) => self.router.route(message, attachment, &mut self.port),
-                Packet::Sockets(question) => self.answer(&question),
+                Packet::Sockets(news) => self.heard_of_sockets(&news),
                 Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd}"),
                 Packet::Handle { .. } | Packet::Ack | Packet::Nack => {}
             }
@@ -218,19 +224,46 @@ impl<R: Router> State<R> {
             log::error!("dropped a message: nobody receives those that came before it");
             return;
         }
+        if let Ok(Message { key: Some(key), .. }) = &message {
+            self.ledger.opened(key);
+        }
         self.unread += length;
         self.inbox.push_back((message, length));
     }
 
-    /// Sockets that were received belong to the user as std's types, so none is counted: the
-    /// other side's server need not wait for them.
-    fn answer(&mut self, question: &Sockets) {
-        let answer = match question {
-            Sockets::NotifyClose(key) => Sockets::AllClosed(key.clone()),
-            Sockets::GetCount(key) => Sockets::Count(key.clone(), 0),
-            Sockets::AllClosed(_) | Sockets::Count(..) => return,
-        };
-        self.port.post(self.port.serialization().encode_sockets(&answer), None);
+    fn heard_of_sockets(&mut self, news: &Sockets) {
+        self.inquiries.heard(news);
+        if let Some(answer) = self.ledger.answer(news) {
+            self.tell_of_sockets(&answer);
+        }
+    }
+
+    fn tell_of_sockets(&mut self, news: &Sockets) {
+        self.port.post(self.port.serialization().encode_sockets(news), None);
+    }
+
+    /// A socket that the other side counts is closed.
+    pub(crate) fn socket_closed(&mut self, key: &str) {
+        if let Some(news) = self.ledger.closed(key) {
+            self.tell_of_sockets(&news);
+            self.settle();
+        }
+    }
+
+    /// Asks about our sockets; the number of the question.
+    pub(crate) fn ask_of_sockets(&mut self, question: Sockets, signal: Signal) -> u64 {
+        let (number, is_new) = self.inquiries.ask(question.clone(), signal);
+        match self.port.is_open() {
+            true if is_new => self.tell_of_sockets(&question),
+            true => {}
+            false => self.inquiries.close(),
+        }
+        self.settle();
+        number
+    }
+
+    pub(crate) fn inquiries(&mut self) -> &mut Inquiries {
+        &mut self.inquiries
     }
 
     /// Brings signals and stage up to date after anything has changed.
@@ -268,6 +301,7 @@ impl<R: Router> State<R> {
         self.port.cut_off |= self.port.link.queued() > 0;
         self.port.link.shut_down();
         self.port.written.set(true);
+        self.inquiries.close();
         self.router.closed();
     }
 
@@ -328,6 +362,8 @@ impl<R: Router> Endpoint<R> {
             router,
             inbox: VecDeque::new(),
             unread: 0,
+            ledger: Ledger::default(),
+            inquiries: Inquiries::default(),
             failure: None,
             scratch: Vec::new(),
             ready,

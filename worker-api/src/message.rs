@@ -1,9 +1,16 @@
 //! A message between two processes.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{Error, Handle, Result, structured};
+use crate::{
+    Connection, Error, Handle, Result,
+    connection::Ticket,
+    ledger::{Entry, Holder},
+    structured,
+};
 
 /// A message from the other process, and the socket that came with it.
 #[non_exhaustive]
@@ -15,12 +22,15 @@ pub struct Message {
     /// The socket that came with it.
     pub handle: Option<Handle>,
     structured: Option<structured::Value>,
+    /// Under which its sender counts the socket, until the entry takes it.
+    pub(crate) key: Option<String>,
+    pub(crate) entry: Option<Entry>,
 }
 
 impl Message {
     /// A message as it was received, for those who build a master.
     pub fn new(value: Value, handle: Option<Handle>) -> Self {
-        Self { value, handle, structured: None }
+        Self { value, handle, structured: None, key: None, entry: None }
     }
 
     /// All that it says, on a channel with
@@ -33,6 +43,27 @@ impl Message {
     /// As [`structured`](Self::structured), for good.
     pub fn into_structured(self) -> Option<structured::Value> {
         self.structured
+    }
+
+    /// The connection that came with it, if one did. It is none of a worker's own
+    /// [`connections`](crate::Worker::connections).
+    ///
+    /// Who sent it with a [`SocketList`](crate::SocketList), or as a Node server's, counts it
+    /// until it is dropped; a plain stream taken out of [`handle`](Self::handle) until the
+    /// message is.
+    pub fn into_connection(self) -> Option<Connection> {
+        let ticket = Ticket::of_entry(self.entry);
+        match self.handle? {
+            Handle::TcpStream(stream) => Some(Connection::new(stream.into(), None, false, ticket)),
+            Handle::UnixStream(stream) => Some(Connection::new(stream.into(), None, true, ticket)),
+            _ => None,
+        }
+    }
+
+    /// Enters its socket in the books of who received it.
+    pub(crate) fn entered<H: Holder + 'static>(mut self, holder: &Arc<H>) -> Self {
+        self.entry = self.key.take().map(|key| Entry::new(key, holder));
+        self
     }
 
     /// The [`value`](Self::value) in a type of one's own, without a copy of its texts. What JSON
@@ -54,7 +85,9 @@ impl From<Value> for Message {
 
 impl From<structured::Value> for Message {
     fn from(value: structured::Value) -> Self {
-        Self { value: value.to_json(), handle: None, structured: Some(value) }
+        let mut message = Self::new(value.to_json(), None);
+        message.structured = Some(value);
+        message
     }
 }
 

@@ -22,6 +22,7 @@ use crate::{
     endpoint::Endpoint,
     gate::Gate,
     latch::{Latch, Signal},
+    ledger::Holder,
     listener::Tie,
     roster::{Answer, Census, Roster},
     scoreboard::{Counter, Score, Scorecard},
@@ -117,6 +118,12 @@ impl Core {
         let state = &mut *state;
         state.router.post(Act::Listening(query), &mut state.port);
         state.settle();
+    }
+}
+
+impl Holder for Core {
+    fn socket_closed(&self, key: &str) {
+        self.endpoint.lock().socket_closed(key);
     }
 }
 
@@ -331,7 +338,7 @@ impl Worker {
     /// is closed then. On an advanced channel also `Decode` for a message that is none here, say
     /// with an object inside itself: the next call gives the next one.
     pub fn recv(&self) -> Result<Option<Message>> {
-        Ok(self.core.endpoint.receive(None)?.flatten())
+        Ok(self.hand_out(self.core.endpoint.receive(None)?.flatten()))
     }
 
     /// The next message if one is there now.
@@ -340,7 +347,7 @@ impl Worker {
     ///
     /// As [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Message>> {
-        self.core.endpoint.try_receive()
+        Ok(self.hand_out(self.core.endpoint.try_receive()?))
     }
 
     /// Waits for the next message at most so long. `None`: not in time, or closed.
@@ -349,7 +356,12 @@ impl Worker {
     ///
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
-        Ok(self.core.endpoint.receive(Instant::now().checked_add(timeout))?.flatten())
+        let deadline = Instant::now().checked_add(timeout);
+        Ok(self.hand_out(self.core.endpoint.receive(deadline)?.flatten()))
+    }
+
+    fn hand_out(&self, message: Option<Message>) -> Option<Message> {
+        message.map(|message| message.entered(&self.core))
     }
 
     /// The messages until the channel closes.

@@ -176,6 +176,11 @@ impl Command {
         self
     }
 
+    /// The standard streams are pipes, for [`fork`](Self::fork), too, whose default are our own.
+    pub fn silent(&mut self) -> &mut Self {
+        self.stdin(Stdio::Pipe).stdout(Stdio::Pipe).stderr(Stdio::Pipe)
+    }
+
     /// Whether the child gets a session, and so a process group, of its own: the terminal's
     /// signals do not reach it. Default: no.
     pub fn detached(&mut self, detached: bool) -> &mut Self {
@@ -184,7 +189,7 @@ impl Command {
     }
 
     /// Whether the child starts with `SIGINT` ignored. Default: no.
-    pub(crate) fn ignore_interrupt(&mut self, on: bool) -> &mut Self {
+    pub fn ignore_interrupt(&mut self, on: bool) -> &mut Self {
         self.ignores_interrupt = on;
         self
     }

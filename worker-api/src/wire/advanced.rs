@@ -36,11 +36,12 @@ impl Packet {
 
     fn with_structured_handle(value: Value) -> Result<Self> {
         let Value::Object(entries) = value else { return Ok(Self::Structured(value)) };
-        let (mut message, mut kind) = (Value::Undefined, None);
+        let (mut message, mut kind, mut key) = (Value::Undefined, None, None);
         for (name, value) in entries {
             match (name.as_str(), value) {
                 ("msg", value) => message = value,
                 ("type", Value::String(text)) => kind = Some(text),
+                ("key", Value::String(text)) => key = Some(text),
                 _ => {}
             }
         }
@@ -50,7 +51,7 @@ impl Packet {
             return Ok(packet);
         }
         let kind = kind.ok_or_else(|| Error::protocol("a NODE_HANDLE without a type"))?;
-        Ok(Self::Handle { kind, packet: Box::new(packet) })
+        Ok(Self::Handle { kind, key, packet: Box::new(packet) })
     }
 
     /// Though the message is lost, its descriptor must be answered. Node writes what tells of
@@ -62,7 +63,7 @@ impl Packet {
             Some(HANDLE) => {
                 let kind = beginning.get("type").and_then(Value::as_str).unwrap_or_default();
                 let packet = Box::new(Self::Unreadable(error));
-                Ok(Self::Handle { kind: kind.to_owned(), packet })
+                Ok(Self::Handle { kind: kind.to_owned(), key: None, packet })
             }
             Some(_) => Err(error.into()),
         }
@@ -129,7 +130,8 @@ mod tests {
         ]);
         let outer = [("cmd", HANDLE.into()), ("type", "net.Native".into()), ("msg", inner)];
         let packet = Box::new(Packet::Structured(Value::buffer(*b"abc")));
-        let expected = Packet::Handle { kind: "net.Socket".into(), packet };
+        let key = Some("4:127.0.0.1:0".into());
+        let expected = Packet::Handle { kind: "net.Socket".into(), key, packet };
         assert_eq!(read(&object(&outer)).unwrap(), expected);
     }
 
@@ -143,7 +145,8 @@ mod tests {
             ("type", "net.Socket".into()),
             ("msg", object(&[("me", Value::Date(0.0))])),
         ]));
-        let expected = Packet::Handle { kind: "net.Socket".into(), packet: Box::new(cycle) };
+        let expected =
+            Packet::Handle { kind: "net.Socket".into(), key: None, packet: Box::new(cycle) };
         assert_eq!(Packet::decode_advanced(&handle).unwrap(), expected);
     }
 

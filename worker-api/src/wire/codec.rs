@@ -6,7 +6,9 @@ use serde_json::Value as Json;
 use super::{
     frame::Frames as Lines,
     luggage::InflowState,
-    packet::{ACK, Label, NACK, Packet, Sockets, encode, encode_sockets, encode_with},
+    packet::{
+        ACK, Label, NACK, Packet, Sockets, encode, encode_listed, encode_sockets, encode_with,
+    },
 };
 use crate::{
     Error, Result, Serialization,
@@ -55,7 +57,18 @@ impl Serialization {
     {
         match self {
             Self::Json => encode_with(label, message),
-            Self::Advanced => Ok(frame(&around(label, to_value(message)?))?),
+            Self::Advanced => Ok(frame(&around(label, None, to_value(message)?))?),
+        }
+    }
+
+    /// As [`encode_with`](Self::encode_with), for a socket that is counted under this key.
+    pub(super) fn encode_listed<T>(self, label: Label, key: &str, message: &T) -> Result<Vec<u8>>
+    where
+        T: Serialize + ?Sized,
+    {
+        match self {
+            Self::Json => encode_listed(label, Some(key), message),
+            Self::Advanced => Ok(frame(&around(label, Some(key), to_value(message)?))?),
         }
     }
 
@@ -117,7 +130,7 @@ fn to_value<T: Serialize + ?Sized>(message: &T) -> Result<Value> {
 }
 
 /// The message that tells of a descriptor, its names in Node's order.
-fn around(label: Label, message: Value) -> Value {
+fn around(label: Label, key: Option<&str>, message: Value) -> Value {
     let mut entries = vec![
         ("cmd".to_owned(), "NODE_HANDLE".into()),
         ("type".to_owned(), label.kind.into()),
@@ -125,6 +138,9 @@ fn around(label: Label, message: Value) -> Value {
     ];
     if let Some(dgram_type) = label.dgram_type {
         entries.push(("dgramType".to_owned(), dgram_type.into()));
+    }
+    if let Some(key) = key {
+        entries.push(("key".to_owned(), key.into()));
     }
     Value::Object(entries)
 }
@@ -229,7 +245,14 @@ mod tests {
         let bytes = Serialization::Advanced.encode_with(label, &json!({ "n": 1 })).unwrap();
         let n = Value::Object(vec![("n".into(), 1.into())]);
         let packet = Box::new(Packet::Structured(n));
-        assert_eq!(read(&bytes), Packet::Handle { kind: "dgram.Socket".into(), packet });
+        let key = None;
+        assert_eq!(read(&bytes), Packet::Handle { kind: "dgram.Socket".into(), key, packet });
+
+        let label = Label { kind: "net.Socket", dgram_type: None };
+        let bytes = Serialization::Advanced.encode_listed(label, "k", "x").unwrap();
+        let packet = Box::new(Packet::Structured("x".into()));
+        let key = Some("k".into());
+        assert_eq!(read(&bytes), Packet::Handle { kind: "net.Socket".into(), key, packet });
     }
 
     #[test]

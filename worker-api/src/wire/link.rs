@@ -55,10 +55,19 @@ pub enum Received {
 pub enum Attachment {
     /// Nothing.
     Nothing,
-    /// A descriptor, and what the sender says of its kind.
-    Descriptor(OwnedFd, String),
+    /// A descriptor, and what the sender says of it.
+    Descriptor(OwnedFd, Announced),
     /// A descriptor was announced but did not come. The other side has been told (NACK).
     Missing,
+}
+
+/// What a sender says of a descriptor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    /// Which of Node's five kinds it is.
+    pub kind: String,
+    /// Under which key it is counted, if it is.
+    pub key: Option<String>,
 }
 
 /// What one read brought.
@@ -184,8 +193,9 @@ impl Link {
     pub fn next_received(&mut self) -> Result<Option<Received>> {
         let Some(packet) = self.inflow.next_packet()? else { return Ok(None) };
         let received = match packet {
-            Packet::Handle { kind, packet } => {
-                Received::Message { packet: *packet, attachment: self.attachment(kind) }
+            Packet::Handle { kind, key, packet } => {
+                let announced = Announced { kind, key };
+                Received::Message { packet: *packet, attachment: self.attachment(announced) }
             }
             Packet::Ack => match self.outbox.acknowledged() {
                 Some(rider) => Received::Delivered(rider),
@@ -202,11 +212,11 @@ impl Link {
         Ok(Some(received))
     }
 
-    fn attachment(&mut self, kind: String) -> Attachment {
+    fn attachment(&mut self, announced: Announced) -> Attachment {
         match self.descriptors.pop_front() {
             Some((descriptor, _)) => {
                 self.outbox.push_answer(self.serialization.ack());
-                Attachment::Descriptor(descriptor, kind)
+                Attachment::Descriptor(descriptor, announced)
             }
             None => {
                 self.outbox.push_answer(self.serialization.nack());

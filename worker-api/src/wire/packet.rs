@@ -26,6 +26,8 @@ pub enum Packet {
     Handle {
         /// Which of Node's five kinds, as the sender says.
         kind: String,
+        /// Under which key the sender counts it, if it does.
+        key: Option<String>,
         /// What it comes with; never a `Handle` again.
         packet: Box<Packet>,
     },
@@ -118,7 +120,11 @@ impl Packet {
         let Some(Value::String(kind)) = object.remove("type") else {
             return Err(Error::protocol("a NODE_HANDLE without a type"));
         };
-        Ok(Self::Handle { kind, packet: Box::new(packet) })
+        let key = match object.remove("key") {
+            Some(Value::String(key)) => Some(key),
+            _ => None,
+        };
+        Ok(Self::Handle { kind, key, packet: Box::new(packet) })
     }
 }
 
@@ -140,6 +146,8 @@ struct HandleLine<'a, T: ?Sized> {
     msg: &'a T,
     #[serde(rename = "dgramType", skip_serializing_if = "Option::is_none")]
     dgram_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key: Option<&'a str>,
 }
 
 /// What is said about a descriptor on the wire.
@@ -169,11 +177,20 @@ pub fn encode<T: Serialize + ?Sized>(message: &T) -> Result<Vec<u8>> {
 ///
 /// As [`encode`].
 pub fn encode_with<T: Serialize + ?Sized>(label: Label, message: &T) -> Result<Vec<u8>> {
+    encode_listed(label, None, message)
+}
+
+pub(super) fn encode_listed<T: Serialize + ?Sized>(
+    label: Label,
+    key: Option<&str>,
+    message: &T,
+) -> Result<Vec<u8>> {
     encode(&HandleLine {
         cmd: "NODE_HANDLE",
         r#type: label.kind,
         msg: message,
         dgram_type: label.dgram_type,
+        key,
     })
 }
 
@@ -238,7 +255,8 @@ mod tests {
     fn a_message_sent_again_by_node_is_unwrapped() {
         let line = r#"{"cmd":"NODE_HANDLE","type":"net.Native","msg":{"cmd":"NODE_HANDLE","type":"net.Socket","msg":"sock","key":"4:127.0.0.1:0"}}"#;
         let packet = Box::new(Packet::User("sock".into()));
-        assert_eq!(read(line), Packet::Handle { kind: "net.Socket".into(), packet });
+        let key = Some("4:127.0.0.1:0".into());
+        assert_eq!(read(line), Packet::Handle { kind: "net.Socket".into(), key, packet });
     }
 
     #[test]
@@ -257,6 +275,11 @@ mod tests {
         assert_eq!(
             encode_with(label, &json!({"h": 1})).unwrap(),
             b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Server\",\"msg\":{\"h\":1}}\n"
+        );
+        let label = Label { kind: "net.Socket", dgram_type: None };
+        assert_eq!(
+            encode_listed(label, Some("4:127.0.0.1:0"), "sock").unwrap(),
+            b"{\"cmd\":\"NODE_HANDLE\",\"type\":\"net.Socket\",\"msg\":\"sock\",\"key\":\"4:127.0.0.1:0\"}\n"
         );
         let label = Label { kind: "dgram.Socket", dgram_type: Some("udp4") };
         assert_eq!(

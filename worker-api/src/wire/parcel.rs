@@ -9,7 +9,11 @@ use std::{
 use serde::Serialize;
 use socket2::SockRef;
 
-use super::{link::Attachment, outbox::Rider, packet::Label};
+use super::{
+    link::{Announced, Attachment},
+    outbox::Rider,
+    packet::Label,
+};
 use crate::{Error, Handle, Message, Result, Serialization, handle::Kind};
 
 /// Node's backlog, used where a received server does not listen yet.
@@ -30,6 +34,22 @@ pub fn pack<T: Serialize + ?Sized>(
     let line = serialization.encode_with(label, message)?;
     let resend = label.kind == "net.Socket";
     Ok((line, Rider { descriptor: Arc::new(OwnedFd::from(handle)), resend, tag: None }))
+}
+
+/// As [`pack`], for a connection that is counted under this key.
+pub(crate) fn pack_listed<T: Serialize + ?Sized>(
+    serialization: Serialization,
+    message: &T,
+    handle: Handle,
+    key: &str,
+) -> Result<(Vec<u8>, Rider)> {
+    let label = label(&handle)?;
+    if label.kind != "net.Socket" {
+        let why = "only connections are counted";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, why).into());
+    }
+    let line = serialization.encode_listed(label, key, message)?;
+    Ok((line, Rider { descriptor: Arc::new(OwnedFd::from(handle)), resend: true, tag: None }))
 }
 
 fn label(handle: &Handle) -> io::Result<Label> {
@@ -58,11 +78,14 @@ fn label(handle: &Handle) -> io::Result<Label> {
 /// [`Error::Protocol`] if the descriptor is not what its label says.
 pub fn unpack(message: impl Into<Message>, attachment: Attachment) -> Result<Option<Message>> {
     let mut message = message.into();
-    message.handle = match attachment {
-        Attachment::Nothing => None,
+    match attachment {
+        Attachment::Nothing => {}
         Attachment::Missing => return Ok(None),
-        Attachment::Descriptor(descriptor, kind) => Some(open(descriptor, &kind)?),
-    };
+        Attachment::Descriptor(descriptor, Announced { kind, key }) => {
+            message.handle = Some(open(descriptor, &kind)?);
+            message.key = key.filter(|_| kind == "net.Socket");
+        }
+    }
     Ok(Some(message))
 }
 

@@ -38,7 +38,7 @@ fn offer(rest: &str) -> Option<Packet> {
     let seq = number(rest.strip_suffix("}}")?)?;
     let act = Act::NewConnection { key: key.to_owned() };
     let packet = Packet::Cluster(Cluster { seq: Some(seq), act });
-    Some(Packet::Handle { kind: "net.Native".to_owned(), packet: Box::new(packet) })
+    Some(Packet::Handle { kind: "net.Native".to_owned(), key: None, packet: Box::new(packet) })
 }
 
 fn answer(rest: &str) -> Option<Packet> {

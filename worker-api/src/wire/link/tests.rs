@@ -56,12 +56,14 @@ fn a_descriptor_is_acknowledged_and_close_on_exec() {
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     write(&peer, &encode_with(LABEL, &json!({"n": 1})).unwrap(), Some(server.as_fd()));
     let mut all = read_all(&mut link).unwrap();
-    let Some(Received::Message { packet, attachment: Attachment::Descriptor(descriptor, kind) }) =
-        all.pop()
+    let Some(Received::Message {
+        packet,
+        attachment: Attachment::Descriptor(descriptor, announced),
+    }) = all.pop()
     else {
         panic!("no descriptor");
     };
-    assert_eq!((packet, kind.as_str()), (Packet::User(json!({"n": 1})), "net.Native"));
+    assert_eq!((packet, announced.kind.as_str()), (Packet::User(json!({"n": 1})), "net.Native"));
     let flags = nix::fcntl::fcntl(descriptor.as_fd(), nix::fcntl::FcntlArg::F_GETFD).unwrap();
     assert_eq!(flags, nix::libc::FD_CLOEXEC);
     assert!(link.flush().unwrap());
