@@ -1,14 +1,14 @@
 //! An axum application on port 7000, in one process for each CPU.
 //!
 //! ```sh
-//! cargo run --release --features runtimes --example axum_app
+//! cargo run --release --features runtimes --example axum_app       # or: … -- 127.0.0.1:8000
 //! curl 127.0.0.1:7000
 //! ```
 //!
 //! A reload (`kill -HUP`) costs no client its request, not even those that keep their
 //! connections open and never look whether they are closed.
 
-use std::{future::ready, time::Duration};
+use std::{env, future::ready, time::Duration};
 
 use axum::{
     Router,
@@ -18,23 +18,24 @@ use axum::{
     routing::get,
 };
 use cluster::{Settings, Supervisor, Worker};
-use tokio::time::{Instant, sleep};
+use tokio::time::timeout;
 
 /// How long a worker that is to leave waits for the last requests of its clients.
 const GRACE: Duration = Duration::from_secs(5);
 
 fn main() -> cluster::Result<()> {
+    let address = env::args().nth(1).unwrap_or("127.0.0.1:7000".to_owned());
     match cluster::worker()? {
-        Some(worker) => serve(worker),
-        None => Supervisor::new(Settings::new().listen("127.0.0.1:7000")).run(),
+        Some(worker) => serve(worker, &address),
+        None => Supervisor::new(Settings::new().listen(&address)).run(),
     }
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn serve(worker: Worker) -> cluster::Result<()> {
+async fn serve(worker: Worker, address: &str) -> cluster::Result<()> {
     worker.leave_on_signals()?;
     let worker = worker.into_tokio()?;
-    let listener = worker.listen("127.0.0.1:7000").await?;
+    let listener = worker.listen(address).await?;
     let id = worker.id();
     let leaving = worker.clone();
     let part = move |mut response: Response| {
@@ -54,8 +55,5 @@ async fn serve(worker: Worker) -> cluster::Result<()> {
 /// so it waits until all clients have had their last answer, or long enough.
 async fn parted(worker: cluster::with_tokio::Worker) {
     worker.disconnecting().await;
-    let end = Instant::now() + GRACE;
-    while worker.connections() > 0 && Instant::now() < end {
-        sleep(Duration::from_millis(20)).await;
-    }
+    let _ = timeout(GRACE, worker.drained()).await; // some may stay without asking for more
 }

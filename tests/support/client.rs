@@ -30,6 +30,12 @@ impl Client {
         self.answer()
     }
 
+    /// The body of the answer to the last request on this connection.
+    pub(crate) fn get_once(&mut self, path: &str) -> io::Result<String> {
+        self.ask(path, "close")?;
+        self.answer()
+    }
+
     /// Sends a request; on loopback it is in the server's socket then.
     pub(crate) fn ask(&mut self, path: &str, connection: &str) -> io::Result<()> {
         write!(
@@ -88,9 +94,7 @@ pub(crate) fn get(address: &str) -> io::Result<String> {
 }
 
 pub(crate) fn get_as(address: &str, path: &str) -> io::Result<String> {
-    let mut client = Client::connect(address)?;
-    client.ask(path, "close")?;
-    client.answer()
+    Client::connect(address)?.get_once(path)
 }
 
 /// All that a server says by itself over one connection, until it closes that.

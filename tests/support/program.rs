@@ -56,6 +56,11 @@ impl Program {
         writeln!(stdin, "{line}").unwrap();
     }
 
+    /// Ends its standard input.
+    pub(crate) fn end_input(&mut self) {
+        self.child.stdin = None;
+    }
+
     /// All lines so far.
     pub(crate) fn lines(&self) -> Vec<String> {
         self.output.0.lock().unwrap().clone()
@@ -199,11 +204,21 @@ fn build_example(name: &str, release: bool) {
     let Some(cargo) = std::env::var_os("CARGO") else { return };
     let profile = if release { "--release" } else { "--profile=dev" };
     let features = if cfg!(feature = "runtimes") { "runtimes" } else { "" };
-    let status = Command::new(cargo)
+    let mut command = Command::new(cargo);
+    // What cargo tells a test about its package would have dependencies built again.
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    for name in names.filter(|name| is_of_a_package(name)) {
+        command.env_remove(name);
+    }
+    let status = command
         .args(["build", "--quiet", "--example", name, profile, "--features", features])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(status.unwrap().success(), "the example {name} does not build");
+}
+
+fn is_of_a_package(variable: &str) -> bool {
+    ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
 }
 
 /// The program with the small roles that only tests need; see `tests/programs`.

@@ -54,6 +54,9 @@ pub(crate) struct Core {
     /// Threads in `drain`, so that the end of a connection costs nothing without them.
     draining: AtomicUsize,
     drained: (Mutex<()>, Condvar),
+    /// Rings when the last connection has ended.
+    #[cfg(feature = "tokio")]
+    pub(crate) idle: tokio::sync::Notify,
 }
 
 impl Core {
@@ -65,6 +68,8 @@ impl Core {
         if !self.census.end() {
             return;
         }
+        #[cfg(feature = "tokio")]
+        self.idle.notify_waiters();
         if self.census.is_leaving() {
             let mut state = self.endpoint.lock();
             let state = &mut *state;
@@ -149,7 +154,15 @@ impl Worker {
         let census = Arc::new(Census::new(card));
         let endpoint = Endpoint::new(socket, serialization, Roster::new(Arc::clone(&census)))?;
         let (draining, drained) = (AtomicUsize::new(0), (Mutex::default(), Condvar::new()));
-        let core = Arc::new(Core { id, endpoint, census, draining, drained });
+        let core = Arc::new(Core {
+            id,
+            endpoint,
+            census,
+            draining,
+            drained,
+            #[cfg(feature = "tokio")]
+            idle: tokio::sync::Notify::new(),
+        });
         let worker = Self { core };
         worker.post(Act::Online);
         Ok(worker)

@@ -3,14 +3,18 @@
 use std::{
     io,
     os::fd::{AsFd, BorrowedFd, OwnedFd},
+    thread,
     time::Instant,
 };
 
 use nix::poll::PollFlags;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::spawn_blocking,
+};
 
 use super::Connection;
-use crate::{Address, latch::wait, sys::watch};
+use crate::{Address, latch::wait, listener::PAUSE, sys::watch};
 
 /// A place where connections come in; see [`crate::Listener`]. Dropping it closes it; tasks
 /// may share it.
@@ -45,7 +49,7 @@ impl Listener {
     /// # Errors
     ///
     /// What the system says when it has no room for another connection. It will say so again
-    /// at once: pause a little.
+    /// at once: pause a little, as [`next`](Self::next) does.
     pub async fn accept(&self) -> io::Result<Option<Connection>> {
         loop {
             let mut guard = self.latch.readable().await?;
@@ -56,6 +60,22 @@ impl Listener {
                 // Another task may have held the last place while it looked, and found nothing.
                 Err(_) if self.is_open()? => {}
                 Err(_) => guard.clear_ready(),
+            }
+        }
+    }
+
+    /// Waits for the next connection, whatever happens: when the system has no room for one it
+    /// pauses a little, and the log says so. `None`: this worker is to leave, or the listener is
+    /// closed. Safe to cancel.
+    pub async fn next(&self) -> Option<Connection> {
+        loop {
+            match self.accept().await {
+                Ok(connection) => return connection,
+                Err(error) => {
+                    log::warn!("cannot accept a connection now: {error}");
+                    // The runtime may have no timer.
+                    let _ = spawn_blocking(|| thread::sleep(PAUSE)).await;
+                }
             }
         }
     }

@@ -16,12 +16,13 @@
 //! # let Some(worker) = worker_api::worker()? else { return Ok(()) };
 //! let worker = worker.into_tokio()?;
 //! let listener = worker.listen("127.0.0.1:7000").await?;
-//! while let Some(connection) = listener.accept().await? {
+//! while let Some(connection) = listener.next().await {
 //!     tokio::spawn(async {
 //!         let (mut input, mut output) = split(connection);
 //!         copy(&mut input, &mut output).await // counted until it is dropped
 //!     });
 //! }
+//! worker.drained().await;
 //! # Ok(())
 //! # }
 //! ```

@@ -2,11 +2,9 @@
 
 use std::{future::pending, io};
 
-use axum::{extract::connect_info::Connected, serve::IncomingStream};
-use tokio::time::sleep;
-
 use super::{Connection, Listener};
-use crate::{Address, listener::PAUSE};
+use crate::Address;
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
 
 /// For `axum::serve`. After the end it accepts nothing more and never says so: end with
 /// [`Worker::disconnecting`](super::Worker::disconnecting), which lets connections finish.
@@ -28,19 +26,9 @@ impl axum::serve::Listener for Listener {
     type Addr = Address;
 
     async fn accept(&mut self) -> (Connection, Address) {
-        loop {
-            match Self::accept(self).await {
-                Ok(Some(connection)) => {
-                    let peer = connection.peer_addr().clone();
-                    return (connection, peer);
-                }
-                Ok(None) => return pending().await,
-                Err(error) => {
-                    log::warn!("cannot accept a connection now: {error}");
-                    sleep(PAUSE).await;
-                }
-            }
-        }
+        let Some(connection) = self.next().await else { return pending().await };
+        let peer = connection.peer_addr().clone();
+        (connection, peer)
     }
 
     fn local_addr(&self) -> io::Result<Address> {

@@ -216,6 +216,18 @@ impl Worker {
         async move { views.departure.wait().await }
     }
 
+    /// Waits until no connection is left. Without a bound: a client may stay for ever. Safe to
+    /// cancel.
+    pub async fn drained(&self) {
+        loop {
+            let drained = self.worker.core.idle.notified(); // hears what happens from here on
+            if self.connections() == 0 {
+                return;
+            }
+            drained.await;
+        }
+    }
+
     /// Begins to leave as if the master had said so: listeners close now, the channel with
     /// the last connection. For the master this is on purpose, no crash. Never waits;
     /// idempotent.

@@ -150,3 +150,22 @@ async fn datagrams_come_and_go() {
     assert!(udp.send_to(b"late", server.address).await.is_err());
     apart(|| master.finish()).await;
 }
+
+#[tokio::test]
+async fn who_waits_for_the_last_connection_hears_of_it() {
+    let (master, worker) = pair();
+    let worker = worker.into_tokio().unwrap();
+    soon(worker.drained()).await;
+    let (_master, server, listener) = served(master, false, worker.listen("127.0.0.1:0")).await;
+    let _clients = [(); 2].map(|()| std::net::TcpStream::connect(server.address).unwrap());
+    let one = soon(listener.next()).await.unwrap();
+    let two = soon(listener.next()).await.unwrap();
+    let drained = worker.drained();
+    tokio::pin!(drained);
+    drop(one);
+    assert!(timeout(Duration::ZERO, &mut drained).await.is_err());
+    drop(two);
+    soon(drained).await;
+    worker.disconnect();
+    assert!(soon(listener.next()).await.is_none());
+}
