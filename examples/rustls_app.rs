@@ -8,7 +8,7 @@
 
 use std::{convert::Infallible, env, error, io, sync::Arc, time::Duration};
 
-use cluster::{Settings, Supervisor, Worker, worker_api::with_tokio::Connection};
+use cluster::{Settings, Supervisor, Worker, with_tokio::Connection};
 use hyper::{Request, Response, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},

@@ -7,7 +7,7 @@
 
 use std::{env, io};
 
-use cluster::{Settings, Supervisor, Worker, worker_api::with_tokio};
+use cluster::{Settings, Supervisor, Worker, with_tokio};
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, split};
 
 fn main() -> cluster::Result<()> {
