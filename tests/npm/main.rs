@@ -5,8 +5,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clients;
 mod http;
 mod load;
+mod socket_io;
 mod websocket;
 
 use std::{collections::BTreeSet, net::IpAddr, path::PathBuf};
@@ -46,32 +48,45 @@ struct Service {
 
 impl Service {
     fn start(program: &str, policy: Policy) -> Self {
+        Self::with(program, |settings| settings.policy(policy))
+    }
+
+    fn with(program: &str, set: impl Fn(Settings) -> Settings) -> Self {
         let settings = Settings::new()
             .exec("node")
             .arg(file(program))
             .env("PORT", "0")
             .env("NODE_NO_WARNINGS", "1")
             .env_remove("NODE_ENV")
-            .stdio([Stdio::Ignore, Stdio::Ignore, Stdio::Inherit, Stdio::Ipc])
-            .policy(policy);
-        let cluster = Cluster::new(settings);
+            .stdio([Stdio::Ignore, Stdio::Ignore, Stdio::Inherit, Stdio::Ipc]);
+        let cluster = Cluster::new(set(settings));
         let workers = cluster.fork(WORKERS);
         let ports: Vec<_> = workers.iter().map(|worker| listening(&cluster, worker)).collect();
-        assert!(ports.iter().all(|&port| port == ports[0]), "{policy:?}: {ports:?}");
+        assert!(ports.iter().all(|&port| port == ports[0]), "{ports:?}");
         Self { cluster, workers, address: format!("127.0.0.1:{}", ports[0]) }
     }
 
-    /// Kills a worker, and starts another in answer to its end, which is to listen where the
-    /// others do.
+    /// Kills a worker, and starts another in answer to its end.
     fn kill_and_replace(&mut self, victim: &str) {
+        self.kill(victim);
+        self.replace();
+    }
+
+    fn kill(&mut self, victim: &str) {
         let is_victim = |worker: &WorkerRef| worker.pid().to_string() == victim;
         let index = self.workers.iter().position(is_victim).unwrap();
         let killed = self.workers.remove(index);
         support::kill(killed.pid(), SIGKILL);
         assert_eq!(self.cluster.end(&killed), (None, false));
+    }
+
+    /// Starts one more worker, which is to listen where the others do; its process.
+    fn replace(&mut self) -> String {
         self.workers.extend(self.cluster.fork(1));
-        let port = listening(&self.cluster, self.workers.last().unwrap());
+        let worker = self.workers.last().unwrap();
+        let port = listening(&self.cluster, worker);
         assert!(self.address.ends_with(&format!(":{port}")), "{port}, not {}", self.address);
+        worker.pid().to_string()
     }
 
     /// The processes of the workers.
