@@ -101,8 +101,9 @@ fn a_second_reload_takes_the_place_of_the_first() {
     fs::write(&moody.mood, "late").unwrap();
     moody.program.signal(SIGHUP);
     moody.program.line("worker waits");
-    let line = moody.reload("fine", 0);
+    let line = moody.reload("late", 0);
     assert!(line.contains("another reload took its place"), "{line}");
+    fs::write(&moody.mood, "fine").unwrap();
     assert_eq!(moody.program.nth_line("reload: ", 1), "reload: Ok(2)");
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 const HISTORIES: u64 = 100_000;
-const STEPS: u64 = 24;
+const STEPS: u64 = 12;
 
 /// Xorshift: a history is told by its number.
 struct Dice(u64);
