@@ -32,9 +32,16 @@ impl Moody {
         Self { program, address, mood, _folder: folder }
     }
 
+    /// Workers that start from now on are in this mood, and those that wait for another.
+    fn set(&self, mood: &str) {
+        let new = self.mood.with_extension("new");
+        fs::write(&new, mood).unwrap();
+        fs::rename(new, &self.mood).unwrap(); // nobody ever sees half of it
+    }
+
     /// How the reload number `reload`, from 0 on, ends with new workers in this mood.
     fn reload(&self, mood: &str, reload: usize) -> String {
-        fs::write(&self.mood, mood).unwrap();
+        self.set(mood);
         self.program.signal(SIGHUP);
         self.program.nth_line("reload: ", reload)
     }
@@ -72,7 +79,7 @@ fn a_new_worker_that_dies_after_it_was_ready_proves_nothing() {
         let moody = Moody::start(policy, 2);
         let line = moody.reload("die", 0);
         assert!(line.contains("was ready, and died (exit status: 4)"), "{policy}: {line}");
-        fs::write(&moody.mood, "fine").unwrap();
+        moody.set("fine");
         wait_until("two workers that serve", || moody.program.children().len() == 2);
         assert!((0..10).all(|_| moody.answers() > 0));
     }
@@ -82,11 +89,11 @@ fn a_new_worker_that_dies_after_it_was_ready_proves_nothing() {
 fn a_late_worker_is_waited_for_while_all_else_goes_on() {
     for policy in POLICIES {
         let mut moody = Moody::start(policy, 1);
-        fs::write(&moody.mood, "late").unwrap();
+        moody.set("late");
         moody.program.signal(SIGHUP);
         moody.program.line("worker waits");
         assert_eq!(moody.answers(), 1);
-        fs::write(&moody.mood, "fine").unwrap();
+        moody.set("fine");
         assert_eq!(moody.program.line("reload: "), "reload: Ok(1)");
         wait_until("the new one alone", || moody.program.children().len() == 1);
         assert_eq!(moody.answers(), 2);
@@ -98,19 +105,19 @@ fn a_late_worker_is_waited_for_while_all_else_goes_on() {
 #[test]
 fn a_second_reload_takes_the_place_of_the_first() {
     let moody = Moody::start("none", 1);
-    fs::write(&moody.mood, "late").unwrap();
+    moody.set("late");
     moody.program.signal(SIGHUP);
     moody.program.line("worker waits");
     let line = moody.reload("late", 0);
     assert!(line.contains("another reload took its place"), "{line}");
-    fs::write(&moody.mood, "fine").unwrap();
+    moody.set("fine");
     assert_eq!(moody.program.nth_line("reload: ", 1), "reload: Ok(2)");
 }
 
 #[test]
 fn a_stop_in_the_middle_of_a_reload_ends_it_all() {
     let mut moody = Moody::start("none", 2);
-    fs::write(&moody.mood, "late").unwrap();
+    moody.set("late");
     moody.program.signal(SIGHUP);
     moody.program.line("worker waits");
     moody.program.signal(SIGTERM);

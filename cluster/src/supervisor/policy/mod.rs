@@ -104,6 +104,9 @@ pub(crate) struct Policy {
     generation: u64,
     /// Workers of former generations are being replaced, and somebody waits for the verdict.
     reloads: bool,
+    /// This new worker has lost its channel, which ends the reload: not before its process has
+    /// ended, so that it can be told how, or at this time.
+    failing: Option<(u32, Instant)>,
     /// All workers were asked to leave, until somebody wants some again.
     pauses: bool,
     /// A stop, and how far it has gone.
@@ -122,6 +125,7 @@ impl Policy {
             workers: BTreeMap::new(),
             generation: 0,
             reloads: false,
+            failing: None,
             pauses: false,
             stops: false,
             wanting: Some(now),
@@ -177,7 +181,10 @@ impl Policy {
             Phase::Ready => {
                 one.leave(now + self.limits.drain_timeout);
                 let one = *one;
-                self.lost(worker, one, now);
+                self.refill(one.slot, now);
+                if self.breaks_off(&one) {
+                    self.failing = self.failing.or(Some((worker, now + LAST_WORD)));
+                }
             }
             Phase::Leaving { .. } => {}
         }
@@ -193,7 +200,7 @@ impl Policy {
                 self.break_off_for(&one, Failure::Ended { worker }, now);
             }
             Phase::Ready => self.lost(worker, one, now),
-            Phase::Leaving { .. } => {}
+            Phase::Leaving { .. } => self.fail(now, |failing| failing == worker),
         }
         self.count(now);
     }
@@ -356,9 +363,10 @@ impl Policy {
         if self.stops {
             return workers.min();
         }
+        let failing = self.failing.map(|(_, end)| end);
         let given_up = self.wanting.map(|since| since + self.limits.quorum_timeout);
         let due = self.slots.iter().filter_map(|slot| slot.due.or(slot.rests));
-        workers.chain(due).chain(given_up).min()
+        workers.chain(due).chain(given_up).chain(failing).min()
     }
 
     /// What is to be done now, one thing at a time.
@@ -372,6 +380,9 @@ impl Policy {
     fn look(&mut self, now: Instant) {
         self.escalate(now);
         self.slots.iter_mut().for_each(|slot| slot.wake(now));
+        if self.failing.is_some_and(|(_, end)| end <= now) {
+            self.fail(now, |_| true);
+        }
         if self.stops || !self.actions.is_empty() {
             return;
         }

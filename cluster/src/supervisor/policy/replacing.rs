@@ -44,6 +44,9 @@ impl Policy {
 
     /// Takes the next step, if one can be taken now.
     pub(super) fn replace(&mut self, now: Instant) {
+        if self.failing.is_some() {
+            return;
+        }
         let old: Vec<(u32, Worker)> = self
             .members()
             .filter(|(_, one)| self.is_old(one))
@@ -101,22 +104,39 @@ impl Policy {
     }
 
     pub(super) fn finish_reload(&mut self, verdict: Verdict) {
+        self.failing = None;
         if std::mem::take(&mut self.reloads) {
             self.actions.push_back(Action::Reloaded(verdict));
         }
     }
 
+    /// Whether a worker's failure ends a reload, or the replacement of another.
+    pub(super) fn breaks_off(&self, worker: &Worker) -> bool {
+        !self.is_old(worker) && (self.reloads || self.has_old(worker.slot))
+    }
+
+    fn has_old(&self, slot: usize) -> bool {
+        self.members().any(|(_, one)| one.slot == slot && self.is_old(one))
+    }
+
     /// A worker has failed: if it is one that is to replace others, these others stay.
     pub(super) fn break_off_for(&mut self, worker: &Worker, failure: Failure, now: Instant) {
-        if !self.is_old(worker) {
-            self.break_off_at(worker.slot, failure, now);
+        if self.breaks_off(worker) {
+            self.break_off(failure, now);
         }
     }
 
-    /// The newest worker of a slot has failed.
+    /// The newest worker of a slot could not even be started.
     pub(super) fn break_off_at(&mut self, slot: usize, failure: Failure, now: Instant) {
-        if self.reloads || self.members().any(|(_, one)| one.slot == slot && self.is_old(one)) {
+        if self.reloads || self.has_old(slot) {
             self.break_off(failure, now);
+        }
+    }
+
+    /// The worker whose failure was to be told ends now, if it is the one.
+    pub(super) fn fail(&mut self, now: Instant, is_it: impl Fn(u32) -> bool) {
+        if let Some((worker, _)) = self.failing.take_if(|(worker, _)| is_it(*worker)) {
+            self.break_off(Failure::Died { worker }, now);
         }
     }
 
