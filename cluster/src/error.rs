@@ -82,6 +82,11 @@ pub enum Error {
         /// Why not: another master listens there, the path is too long.
         source: io::Error,
     },
+    /// The program could not be replaced by the one that is there now.
+    Upgrade {
+        /// Why.
+        reason: String,
+    },
     /// The worker's side, or a channel, failed.
     Worker(worker_api::Error),
     /// The operating system failed us, on nothing in particular.
@@ -104,6 +109,7 @@ impl Error {
             | Self::Overflow { .. }
             | Self::Aborted { .. }
             | Self::Quorum { .. }
+            | Self::Upgrade { .. }
             | Self::Reload { .. } => io::ErrorKind::Other,
         }
     }
@@ -131,6 +137,7 @@ impl fmt::Display for Error {
             Self::Quorum { ready, wanted, .. } => {
                 write!(f, "only {ready} of at least {wanted} workers became ready")
             }
+            Self::Upgrade { reason } => write!(f, "the upgrade failed: {reason}"),
             Self::Reload { reason } => write!(f, "the reload failed: {reason}"),
             Self::Control { path, .. } => {
                 write!(f, "cannot make the control socket {}", path.display())
@@ -175,6 +182,7 @@ impl error::Error for Error {
             | Self::TimedOut { .. }
             | Self::Overflow { .. }
             | Self::Aborted { .. }
+            | Self::Upgrade { .. }
             | Self::Reload { .. } => None,
         }
     }

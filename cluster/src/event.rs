@@ -57,6 +57,13 @@ pub enum Event {
         /// All of them, as they are now.
         settings: Box<Settings>,
     },
+    /// An upgrade of a [`Supervised`](crate::Supervised) master is over, its reload included.
+    Upgrade {
+        /// The number of the new generation, told by the new program; or why the upgrade failed:
+        /// [`Error::Upgrade`](crate::Error::Upgrade) from the old program, which serves on,
+        /// [`Error::Reload`](crate::Error::Reload) from the new one, over the old workers.
+        outcome: Result<u64>,
+    },
     /// A [`Supervised`](crate::Supervised) reload is over.
     Reload {
         /// The number of the new generation; or why the old workers that are left serve on.

@@ -79,6 +79,7 @@ mod reaper;
 pub mod relay;
 mod supervisor;
 pub mod systemd;
+mod upgrade;
 
 mod door;
 

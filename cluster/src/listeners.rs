@@ -11,6 +11,7 @@ use std::{
 use nix::errno::Errno;
 use serde_json::Value;
 use socket2::SockRef;
+pub(crate) use state::ListenersState;
 use worker_api::{
     Address, ListenOptions,
     wire::{Query, Sockname, pass_on, query_for},
@@ -22,6 +23,7 @@ mod desk;
 mod inherited;
 mod rules;
 mod socket;
+mod state;
 
 use desk::Desk;
 pub(crate) use desk::Open;

@@ -28,6 +28,9 @@ mod channel;
 mod foreigners;
 mod sharing;
 mod source;
+mod state;
+
+pub(crate) use state::MasterState;
 
 /// Bytes that are read from a worker at a time.
 const SCRATCH: usize = 1 << 16;
@@ -78,8 +81,14 @@ impl Master {
     /// [`Listen`](worker_api::Error::Listen) for an address that cannot be listened on, else
     /// what the system says.
     pub fn new(settings: Settings) -> Result<Self> {
+        let mut master = Self::empty(settings)?;
+        master.open_pinned()?;
+        Ok(master)
+    }
+
+    fn empty(settings: Settings) -> Result<Self> {
         settings.check()?;
-        let (listen, allowed) = settings.addresses()?;
+        let (_, allowed) = settings.addresses()?;
         let poll = Poll::new()?;
         let mailbox = Mailbox::new(poll.registry(), Place::Mailbox.token())?;
         let alarm = Alarm::new()?;
@@ -88,7 +97,7 @@ impl Master {
             Place::Alarm.token(),
             Interest::READABLE,
         )?;
-        let mut master = Self {
+        Ok(Self {
             listeners: Listeners::new(settings.chosen_policy()?, settings.rule(), allowed),
             settings,
             poll,
@@ -105,11 +114,16 @@ impl Master {
             unheard: BTreeSet::new(),
             expects_workers: false,
             scratch: vec![0; SCRATCH].into(),
-        };
+        })
+    }
+
+    /// Opens the sockets that the settings ask for.
+    fn open_pinned(&mut self) -> Result<()> {
+        let (listen, _) = self.settings.addresses()?;
         for address in listen {
-            master.listen(address)?;
+            self.listen(address)?;
         }
-        Ok(master)
+        Ok(())
     }
 
     /// Starts a worker.
@@ -164,7 +178,7 @@ impl Master {
         let mailbox = self.mailbox.clone();
         let channel = link.as_fd().as_raw_fd();
         let worker = WorkerRef::new(id, started.process, link, started.stdio, mailbox, board);
-        let watched = self.watch_worker(&worker, channel);
+        let watched = self.watch_worker(&worker, Some(channel));
         if let Err(error) = watched.and_then(|()| self.admit_foreigner(&worker, outfit)) {
             worker.kill(Signal::KILL)?; // nobody would hear of it
             return Err(error);
@@ -173,10 +187,12 @@ impl Master {
         Ok(worker)
     }
 
-    fn watch_worker(&self, worker: &WorkerRef, channel: RawFd) -> io::Result<()> {
+    fn watch_worker(&self, worker: &WorkerRef, channel: Option<RawFd>) -> io::Result<()> {
         let (registry, id) = (self.poll.registry(), worker.id());
         let both = Interest::READABLE | Interest::WRITABLE;
-        registry.register(&mut SourceFd(&channel), Place::Channel(id).token(), both)?;
+        if let Some(channel) = channel {
+            registry.register(&mut SourceFd(&channel), Place::Channel(id).token(), both)?;
+        }
         let process = worker.inner.process.as_fd().as_raw_fd();
         let token = Place::Process(id).token();
         registry.register(&mut SourceFd(&process), token, Interest::READABLE)

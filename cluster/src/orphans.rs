@@ -23,6 +23,13 @@ pub(crate) fn adopt(pid: u32, pidfd: Arc<OwnedFd>) {
     orphans.push((pid, pidfd));
 }
 
+/// The numbers of all that are left.
+pub(crate) fn all() -> Vec<u32> {
+    let mut orphans = lock();
+    reap(&mut orphans);
+    orphans.iter().map(|&(pid, _)| pid).collect()
+}
+
 /// Reaps those that have ended.
 pub(crate) fn sweep() {
     reap(&mut lock());

@@ -34,6 +34,15 @@ impl Outlet {
         Self { link: Some(link), health: Health::Well, answers: 0 }
     }
 
+    /// One that was written down; without a channel if that was closed.
+    pub(crate) fn restore(link: Option<Link>) -> Self {
+        Self { link, health: Health::Well, answers: 0 }
+    }
+
+    pub(crate) fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         self.link.is_some()
     }

@@ -30,6 +30,11 @@ impl Process {
         Self { pid, pidfd: Arc::new(pidfd), status: Mutex::new(None) }
     }
 
+    /// A child of this process that nobody has reaped, so that its number is still its own.
+    pub(crate) fn of_child(pid: u32) -> io::Result<Self> {
+        Ok(Self::new(pid, pidfd::open(pid)?))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use worker_api::{
     Address, Handle, Score, Serialization,
     structured::Value,
@@ -20,7 +20,7 @@ use crate::{Result, Signal, Usage, mailbox::Mailbox, outlet::Outlet, process::Pr
 
 /// How far a worker has come.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
     /// Started; its program has not found its channel yet, or is none that looks for one.
     Starting,
@@ -56,10 +56,31 @@ pub(crate) struct Inner {
 }
 
 #[derive(Debug)]
-struct Facts {
-    state: State,
-    addresses: Vec<Address>,
-    exited_after_disconnect: bool,
+pub(crate) struct Facts {
+    pub(crate) state: State,
+    pub(crate) addresses: Vec<Address>,
+    pub(crate) exited_after_disconnect: bool,
+}
+
+/// What a worker consists of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) id: u32,
+    pub(crate) process: Process,
+    pub(crate) serialization: Serialization,
+    pub(crate) outlet: Outlet,
+    pub(crate) facts: Facts,
+    pub(crate) stdio: Vec<Option<UnixStream>>,
+    pub(crate) mailbox: Arc<Mailbox>,
+    pub(crate) board: Option<Scoreboard>,
+    pub(crate) age: Duration,
+}
+
+impl Inner {
+    /// Our ends of the worker's pipes that nobody has taken.
+    pub(crate) fn stdio(&self) -> MutexGuard<'_, Vec<Option<UnixStream>>> {
+        lock(&self.stdio)
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -77,10 +98,17 @@ impl WorkerRef {
     ) -> Self {
         let facts =
             Facts { state: State::Starting, addresses: Vec::new(), exited_after_disconnect: false };
-        let serialization = link.serialization();
-        let outlet = Mutex::new(Outlet::new(link));
-        let (facts, stdio) = (Mutex::new(facts), Mutex::new(stdio));
-        let started = Instant::now();
+        let (serialization, outlet) = (link.serialization(), Outlet::new(link));
+        let age = Duration::ZERO;
+        Self::of(Parts { id, process, serialization, outlet, facts, stdio, mailbox, board, age })
+    }
+
+    pub(crate) fn of(parts: Parts) -> Self {
+        let Parts { id, process, serialization, mailbox, board, age, .. } = parts;
+        let (outlet, facts) = (Mutex::new(parts.outlet), Mutex::new(parts.facts));
+        let stdio = Mutex::new(parts.stdio);
+        let now = Instant::now();
+        let started = now.checked_sub(age).unwrap_or(now);
         let inner =
             Inner { id, process, serialization, outlet, facts, stdio, mailbox, board, started };
         Self { inner: Arc::new(inner) }

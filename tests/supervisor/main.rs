@@ -6,5 +6,6 @@ mod support;
 mod faults;
 mod load;
 mod replacing;
+mod upgrading;
 
 const POLICIES: [&str; 2] = ["none", "rr"];

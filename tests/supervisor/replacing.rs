@@ -26,7 +26,7 @@ fn reloads_in_a_row_lose_nothing() {
     for policy in POLICIES {
         let mut program = hello(policy, 4);
         let first = program.children();
-        let load = Load::on(ADDRESS, 3, 0);
+        let load = Load::on(ADDRESS, 2, 2);
         for reload in 1..=10 {
             program.signal(SIGHUP);
             program.line(&format!("reloaded: generation {reload}"));
@@ -47,7 +47,7 @@ fn a_worker_more_and_one_fewer_and_never_none() {
     program.signal(SIGTTIN);
     program.nth_line("listens on", 1);
     assert_eq!(program.children().len(), 2);
-    let load = Load::on(ADDRESS, 2, 0);
+    let load = Load::on(ADDRESS, 1, 1);
     for _ in 0..2 {
         program.signal(SIGTTOU);
         wait_until("one worker", || program.children().len() == 1);

@@ -8,6 +8,8 @@ use std::{
     },
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{Answer, Request, protocol::line};
 
 /// A request is no longer than this.
@@ -19,16 +21,16 @@ const LONGEST_QUEUE: usize = 256 * 1024;
 /// A client's connection. Nothing here waits.
 #[derive(Debug)]
 pub(super) struct Caller {
-    stream: UnixStream,
-    received: Vec<u8>,
-    unsent: Vec<u8>,
+    pub(super) stream: UnixStream,
+    pub(super) received: Vec<u8>,
+    pub(super) unsent: Vec<u8>,
     pub(super) state: State,
     /// The stream has come to its end, or the client broke a bound.
     pub(super) is_over: bool,
 }
 
 /// What a client is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum State {
     /// It may ask.
     Idle,

@@ -33,8 +33,8 @@ pub(super) enum Tenant {
 #[derive(Debug)]
 pub(super) struct Claim {
     pub(super) listener: UnixListener,
-    path: PathBuf,
-    identity: (u64, u64),
+    pub(super) path: PathBuf,
+    pub(super) identity: (u64, u64),
 }
 
 impl Claim {

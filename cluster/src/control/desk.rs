@@ -41,15 +41,16 @@ impl Control {
 /// The clients of a supervisor.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    server: Server,
-    name: String,
-    started: f64,
+    pub(super) server: Server,
+    pub(super) name: String,
+    pub(super) started: f64,
     /// Who waits for which reload.
-    reloading: VecDeque<(u64, Asker)>,
+    pub(super) reloading: VecDeque<(u64, Asker)>,
     /// Reloads that were begun, by whomever, and those that are over.
-    begun: u64,
-    over: u64,
-    stopping: Vec<Asker>,
+    pub(super) begun: u64,
+    pub(super) over: u64,
+    pub(super) stopping: Vec<Asker>,
+    pub(super) upgrading: Vec<Asker>,
 }
 
 impl Desk {
@@ -66,6 +67,7 @@ impl Desk {
             begun: 0,
             over: 0,
             stopping: Vec::new(),
+            upgrading: Vec::new(),
         })
     }
 
@@ -101,6 +103,12 @@ impl Desk {
         self.stopping.push(asker);
     }
 
+    /// This one is to hear how the upgrade ends.
+    pub(crate) fn awaits_upgrade(&mut self, asker: Asker) {
+        self.server.begin(asker, "upgrade");
+        self.upgrading.push(asker);
+    }
+
     /// Tells whom it concerns what has happened.
     pub(crate) fn note(&mut self, event: &Event) {
         if let Event::Reload { outcome } = event {
@@ -114,6 +122,15 @@ impl Desk {
                     Err(error) => Err(format!("{error:?}")),
                 };
                 self.answer(asker, outcome);
+            }
+        }
+        if let Event::Upgrade { outcome } = event {
+            let outcome = match outcome {
+                Ok(generation) => Ok(format!("upgraded: generation {generation}")),
+                Err(error) => Err(format!("{error:?}")),
+            };
+            for asker in std::mem::take(&mut self.upgrading) {
+                self.answer(asker, outcome.clone());
             }
         }
         if let Some(happening) = happening(event) {
@@ -130,7 +147,9 @@ impl Desk {
         for asker in std::mem::take(&mut self.stopping) {
             self.answer(asker, stopped.clone());
         }
-        for (_, asker) in std::mem::take(&mut self.reloading) {
+        let reloading = std::mem::take(&mut self.reloading).into_iter().map(|(_, asker)| asker);
+        let upgrading = std::mem::take(&mut self.upgrading);
+        for asker in reloading.chain(upgrading) {
             self.answer(asker, Err("the master is at its end".into()));
         }
         self.server.publish(&Happening { detail: stopped.err(), ..Happening::new("end") });
@@ -205,6 +224,13 @@ fn happening(event: &Event) -> Option<Happening> {
         },
         Event::Reload { outcome: Err(error) } => {
             Happening { detail: Some(format!("{error:?}")), ..Happening::new("reload-failed") }
+        }
+        Event::Upgrade { outcome: Ok(generation) } => Happening {
+            detail: Some(format!("generation {generation}")),
+            ..Happening::new("upgrade")
+        },
+        Event::Upgrade { outcome: Err(error) } => {
+            Happening { detail: Some(format!("{error:?}")), ..Happening::new("upgrade-failed") }
         }
         Event::Message { .. } | Event::Setup { .. } => return None,
     })

@@ -17,6 +17,7 @@ mod place;
 mod protocol;
 mod report;
 mod server;
+mod state;
 
 pub use client::Client;
 pub use desk::Control;
@@ -26,3 +27,4 @@ pub use place::{Found, default_path, find, folder};
 pub use protocol::{Answer, Happening, Request};
 pub use report::{Report, Row};
 pub(crate) use server::{Asker, Order, Server};
+pub(crate) use state::DeskState;

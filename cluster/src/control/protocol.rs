@@ -23,6 +23,9 @@ pub enum Request {
     /// New workers in place of the old ones, without a gap. Done when the last old one is
     /// retired; failed if a new one was not ready in time, and then the old ones go on.
     Reload,
+    /// The master becomes the program that is there now, and then reloads. Done when the reload
+    /// is; failed, with the old program still at work, if the new one does not start.
+    Upgrade,
     /// All leave, and the master ends. Done when the last worker is gone.
     Stop,
     /// A signal to one worker.

@@ -27,23 +27,23 @@ const MOST_CLIENTS: usize = 32;
 const BATCH: usize = 16;
 
 /// The listener's place in the epoll; clients have the numbers from 1 on.
-const LISTENER: u64 = 0;
+pub(super) const LISTENER: u64 = 0;
 
 /// Serves clients without ever waiting for one. Its descriptor is readable while there is
 /// something to do.
 #[derive(Debug)]
 pub(crate) struct Server {
-    claim: Claim,
-    epoll: Epoll,
-    callers: BTreeMap<u64, Caller>,
-    last: u64,
+    pub(super) claim: Claim,
+    pub(super) epoll: Epoll,
+    pub(super) callers: BTreeMap<u64, Caller>,
+    pub(super) last: u64,
     /// Accepting has failed, and is tried again when something else happens.
     is_deaf: bool,
 }
 
 /// Who has asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Asker(u64);
+pub(crate) struct Asker(pub(super) u64);
 
 /// A request that is to be answered, with [`Server::answer`].
 #[derive(Debug)]
@@ -58,7 +58,11 @@ impl Server {
         let claim = Claim::new(path)?;
         let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
         epoll.add(&claim.listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
-        Ok(Self { claim, epoll, callers: BTreeMap::new(), last: LISTENER, is_deaf: false })
+        Ok(Self::over(claim, epoll))
+    }
+
+    pub(super) fn over(claim: Claim, epoll: Epoll) -> Self {
+        Self { claim, epoll, callers: BTreeMap::new(), last: LISTENER, is_deaf: false }
     }
 
     /// Where it listens.
@@ -205,7 +209,7 @@ impl Server {
     }
 
     /// Watches a client for what it may do next, or lets it go.
-    fn settle(&mut self, number: u64) {
+    pub(super) fn settle(&mut self, number: u64) {
         let Some(caller) = self.callers.get(&number) else { return };
         if caller.is_over {
             self.dismiss(number);

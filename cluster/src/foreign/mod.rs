@@ -10,12 +10,16 @@ use std::{
 use nix::sys::stat::fstat;
 use notice::Notices;
 use proof::Sockets;
+use serde::{Deserialize, Serialize};
 use worker_api::Address;
 
 use crate::{Settings, child_process::Command};
 
 mod notice;
 mod proof;
+mod state;
+
+pub(crate) use state::ForeignersState;
 
 /// How soon the kernel is asked about a new worker, and how much later each time: times 3/2,
 /// at most.
@@ -24,7 +28,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 
 /// When a worker counts as ready.
 #[non_exhaustive]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Readiness {
     /// When it says on its channel that it listens, or is ready. Every worker that speaks this
     /// protocol, Node's included, does.
@@ -105,20 +109,18 @@ impl Foreigners {
         Ok(outfit)
     }
 
-    /// The worker is there. Its notices, to be watched.
-    pub(crate) fn admit(
-        &mut self,
-        id: u32,
-        pid: u32,
-        outfit: Outfit,
-        now: Instant,
-    ) -> Option<BorrowedFd<'_>> {
+    /// The worker is there.
+    pub(crate) fn admit(&mut self, id: u32, pid: u32, outfit: Outfit, now: Instant) {
         let Outfit { notices, sockets } = outfit;
         if !sockets.is_empty() {
             let (due, pause) = (now + FIRST_LOOK, FIRST_LOOK);
             self.watched.insert(id, Watched { pid, sockets, due, pause });
         }
         self.notices.extend(notices.map(|notices| (id, notices)));
+    }
+
+    /// Where this worker sends its notices, to be watched.
+    pub(crate) fn notices(&self, id: u32) -> Option<BorrowedFd<'_>> {
         self.notices.get(&id).map(AsFd::as_fd)
     }
 

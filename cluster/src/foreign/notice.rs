@@ -49,10 +49,19 @@ impl Notices {
         let socket = socket(AddressFamily::Unix, SockType::Datagram, flags, None)?;
         setsockopt(&socket, PassCred, &true)?;
         bind(socket.as_raw_fd(), &UnixAddr::new_unnamed())?;
+        Self::of(socket, uid.unwrap_or_else(|| geteuid().as_raw()))
+    }
+
+    /// A socket that is there, for a worker of this user.
+    pub(super) fn of(socket: OwnedFd, uid: u32) -> io::Result<Self> {
         let bound: UnixAddr = getsockname(socket.as_raw_fd())?;
         let name = bound.as_abstract().ok_or(Errno::EADDRNOTAVAIL)?;
         let address = OsString::from_vec([b"@", name].concat());
-        Ok(Self { socket, address, uid: uid.unwrap_or_else(|| geteuid().as_raw()) })
+        Ok(Self { socket, address, uid })
+    }
+
+    pub(super) fn uid(&self) -> u32 {
+        self.uid
     }
 
     /// As it stands in the variable.

@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use socket2::SockRef;
 use worker_api::{Address, wire::accept};
 
 use crate::schedule::{Arrival, Choice, Schedule, Turns};
@@ -31,6 +32,14 @@ pub(crate) struct Desk {
 pub(crate) struct Arrived {
     pub(crate) socket: Arc<OwnedFd>,
     peer: Option<SocketAddr>,
+}
+
+impl Arrived {
+    /// A connection that was accepted earlier.
+    pub(super) fn of(socket: Arc<OwnedFd>) -> Self {
+        let peer = SockRef::from(&socket).peer_addr().ok().and_then(|peer| peer.as_socket());
+        Self { socket, peer }
+    }
 }
 
 /// How many connections a worker has open, if that is known.

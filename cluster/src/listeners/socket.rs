@@ -22,7 +22,7 @@ use crate::Settings;
 #[derive(Debug)]
 pub(crate) struct Socket {
     pub(super) descriptor: Arc<OwnedFd>,
-    _file: Option<SocketFile>,
+    pub(super) file: Option<SocketFile>,
     pub(super) key: String,
     pub(super) local: Address,
     /// The first worker's data, which all get.
@@ -61,7 +61,7 @@ impl Socket {
         log::debug!("opened {local} for {key}");
         Ok(Self {
             descriptor: Arc::new(socket),
-            _file: file,
+            file,
             key,
             local,
             data: Value::Null,

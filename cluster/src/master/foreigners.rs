@@ -38,9 +38,13 @@ impl Master {
 
     pub(super) fn admit_foreigner(&mut self, worker: &WorkerRef, outfit: Outfit) -> io::Result<()> {
         let (id, pid) = (worker.id(), worker.pid());
-        let Some(notices) = self.foreigners.admit(id, pid, outfit, Instant::now()) else {
-            return Ok(());
-        };
+        self.foreigners.admit(id, pid, outfit, Instant::now());
+        self.watch_notices(id)
+    }
+
+    /// Notices of this worker are heard, if it has somewhere to send them.
+    pub(super) fn watch_notices(&self, id: u32) -> io::Result<()> {
+        let Some(notices) = self.foreigners.notices(id) else { return Ok(()) };
         let mut source = SourceFd(&notices.as_raw_fd());
         self.poll.registry().register(&mut source, Place::Notices(id).token(), Interest::READABLE)
     }

@@ -249,6 +249,33 @@ impl<C: Clone> Turns<C> {
         }
     }
 
+    /// The workers, and whether they are leaving.
+    pub(crate) fn members(&self) -> impl Iterator<Item = (u32, bool)> {
+        self.members.iter().map(|(&worker, member)| (worker, member.is_leaving))
+    }
+
+    /// All connections, each with who has it and the number of its message.
+    pub(crate) fn inventory(&self) -> impl Iterator<Item = (&C, Option<(u32, u64)>)> {
+        let held = self.members.iter().filter_map(|(&worker, member)| {
+            member.holds.as_ref().map(|(number, one)| (one, Some((worker, *number))))
+        });
+        let queued = self.members.values().flat_map(|member| &member.queue);
+        held.chain(queued.chain(&self.waiting).map(|one| (one, None)))
+    }
+
+    /// A connection of an [inventory](Self::inventory) is here again.
+    pub(crate) fn resume(&mut self, connection: C, with: Option<(u32, u64)>) {
+        match with
+            .and_then(|(worker, number)| Some((worker, number, self.members.get_mut(&worker)?)))
+        {
+            Some((worker, number, member)) => {
+                member.holds = Some((number, connection));
+                self.set_busy(worker);
+            }
+            None => self.waiting.push_back(connection),
+        }
+    }
+
     /// Ends the rests that are over.
     pub(crate) fn wake(&mut self, now: Instant) {
         let rested = |member: &mut Member<C>| member.rests_until.take_if(|until| *until <= now);

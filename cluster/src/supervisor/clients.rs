@@ -32,6 +32,10 @@ impl Supervised {
                 self.reload();
                 return self.with_desk(|desk| desk.awaits_reload(asker));
             }
+            Request::Upgrade => {
+                self.with_desk(|desk| desk.awaits_upgrade(asker));
+                return self.upgrade();
+            }
             Request::Stop => {
                 self.with_desk(|desk| desk.awaits_stop(asker));
                 return self.stop();

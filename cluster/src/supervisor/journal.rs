@@ -3,7 +3,6 @@
 use std::{
     collections::{BTreeMap, VecDeque},
     process::ExitStatus,
-    time::Instant,
 };
 
 use super::policy::{Failure, Verdict};
@@ -14,7 +13,6 @@ const ENDS: usize = 256;
 
 #[derive(Debug, Default)]
 pub(super) struct Journal {
-    started: BTreeMap<u32, Instant>,
     /// How the last workers ended.
     ends: VecDeque<(u32, ExitStatus)>,
     /// How the last one that was not asked to ended, by slot.
@@ -24,16 +22,11 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    pub(super) fn started(&mut self, worker: u32, now: Instant) {
-        self.started.insert(worker, now);
-    }
-
     pub(super) fn not_started(&mut self, error: &Error) {
         self.trouble = Some(format!("{error:?}"));
     }
 
     pub(super) fn ended(&mut self, worker: &WorkerRef, status: ExitStatus, slot: Option<usize>) {
-        self.started.remove(&worker.id());
         self.ends.push_back((worker.id(), status));
         if self.ends.len() > ENDS {
             self.ends.pop_front();
@@ -46,12 +39,17 @@ impl Journal {
         }
     }
 
-    pub(super) fn age(&self, worker: u32, now: Instant) -> Option<std::time::Duration> {
-        self.started.get(&worker).map(|&start| now.saturating_duration_since(start))
-    }
-
     pub(super) fn last_exit(&self, slot: usize) -> Option<String> {
         self.deaths.get(&slot).cloned()
+    }
+
+    /// The deaths, for a program that takes over.
+    pub(super) fn deaths(&self) -> BTreeMap<usize, String> {
+        self.deaths.clone()
+    }
+
+    pub(super) fn with(deaths: BTreeMap<usize, String>) -> Self {
+        Self { deaths, ..Self::default() }
     }
 
     /// What went wrong last.

@@ -14,14 +14,20 @@ mod recycle;
 mod signals;
 mod status;
 mod supervised;
+mod upgrading;
 #[allow(dead_code, reason = "decided and tested, not yet carried out")]
 mod watchdog;
 
+pub(crate) use signals::Blocked as BlockedSignals;
 pub use status::{Status, WorkerState, WorkerStatus};
 pub use supervised::Supervised;
+pub(crate) use upgrading::SupervisedState;
 
 /// For ever, but as a time that can be added to another.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Why some programs cannot take over.
+const FORKS_ITSELF: &str = "the program forks its workers itself, before it supervises them";
 
 /// Keeps a number of workers alive, replaces them without a gap, and ends them together.
 ///
@@ -33,6 +39,7 @@ const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
 /// |---|---|
 /// | `TERM`, `QUIT`, `INT` | all workers leave gracefully, and the supervisor ends; sent again: at once |
 /// | `HUP` | a [reload](Supervised::reload) |
+/// | `USR2` | an [upgrade](Supervised::upgrade) |
 /// | `TTIN`, `TTOU` | one worker more, one fewer |
 /// | `WINCH` | all workers leave, the sockets stay, until a reload; not on a terminal |
 #[must_use]
@@ -157,7 +164,20 @@ impl Supervisor {
             return Err(Error::NotMaster);
         }
         self.check()?;
-        Supervised::new(self)
+        match upgrading::inherited()? {
+            Some((state, luggage)) => Supervised::take_over(self, state, luggage),
+            None => Supervised::new(self),
+        }
+    }
+
+    /// What a program that takes over begins with.
+    fn take_over_parts(&self) -> Result<(Settings, Option<Control>)> {
+        match &self.start {
+            Start::Settings(settings) => {
+                Ok((settings.as_ref().clone().ignore_interrupt(), self.control.clone()))
+            }
+            Start::Master(_) => Err(Error::Upgrade { reason: FORKS_ITSELF.into() }),
+        }
     }
 
     fn check(&self) -> Result<()> {

@@ -8,6 +8,7 @@ use std::{
     },
 };
 
+use nix::sys::signal::{SigSet, Signal};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTTIN, SIGTTOU, SIGUSR1, SIGUSR2, SIGWINCH},
     iterator::{backend::SignalDelivery, exfiltrator::SignalOnly},
@@ -25,6 +26,10 @@ pub(super) enum Wish {
     Pause,
 }
 
+/// All that are obeyed.
+const ALL: [i32; 9] =
+    [SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
+
 /// The signals of this process, as bytes in a socket, until dropped.
 #[derive(Debug)]
 pub(super) struct Signals {
@@ -35,9 +40,9 @@ pub(super) struct Signals {
 
 impl Signals {
     pub(super) fn take() -> io::Result<Self> {
-        let all = [SIGTERM, SIGQUIT, SIGINT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH];
         let (ours, handlers) = UnixStream::pair()?;
-        let delivery = SignalDelivery::with_pipe(ours, handlers, SignalOnly, all)?;
+        let delivery = SignalDelivery::with_pipe(ours, handlers, SignalOnly, ALL)?;
+        unblock()?; // the program that this process was before may have left them blocked
         let at_terminal = io::stdin().is_terminal() || io::stderr().is_terminal();
         Ok(Self { delivery, at_terminal })
     }
@@ -47,6 +52,33 @@ impl Signals {
     pub(super) fn wishes(&mut self) -> Vec<Wish> {
         let at_terminal = self.at_terminal;
         self.delivery.pending().filter_map(|signal| wish(signal, at_terminal)).collect()
+    }
+}
+
+fn set() -> io::Result<SigSet> {
+    ALL.into_iter().map(|number| Ok(Signal::try_from(number)?)).collect()
+}
+
+fn unblock() -> io::Result<()> {
+    Ok(set()?.thread_unblock()?)
+}
+
+/// These signals wait while this is there; over an exec, too.
+#[derive(Debug)]
+pub(crate) struct Blocked(());
+
+impl Blocked {
+    pub(crate) fn new() -> io::Result<Self> {
+        set()?.thread_block()?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Blocked {
+    fn drop(&mut self) {
+        if let Err(error) = unblock() {
+            log::error!("cannot unblock signals: {error}");
+        }
     }
 }
 

@@ -14,10 +14,11 @@ use super::{
     journal::Journal,
     policy::{Action, Phase, Policy},
     signals::{Signals, Wish},
+    upgrading::Upgrading,
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, alarm::Alarm, available_parallelism,
-    control::Desk,
+    control::Desk, upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -30,52 +31,77 @@ const BATCH: usize = 1024;
 /// included; then call `poll(Some(Duration::ZERO))` until it gives `None`.
 #[derive(Debug)]
 pub struct Supervised {
-    master: Master,
-    policy: Policy,
+    pub(super) master: Master,
+    pub(super) policy: Policy,
+    /// How many workers the program asked for.
+    pub(super) wanted: usize,
+    /// The program has forked the first workers without a supervisor.
+    pub(super) forks_itself: bool,
     options: ForkOptions,
     signals: Option<Signals>,
-    poll: Poll,
+    pub(super) poll: Poll,
     ready: Events,
     alarm: Alarm,
-    journal: Journal,
+    pub(super) journal: Journal,
     events: VecDeque<Event>,
     pub(super) desk: Option<Desk>,
+    pub(super) image: Image,
+    pub(super) upgrading: Upgrading,
 }
 
 impl Supervised {
-    pub(super) fn new(supervisor: Supervisor) -> Result<Self> {
-        let Supervisor { start, workers, options, limits, takes_signals, control } = supervisor;
-        let desk = control.map(Desk::new).transpose()?;
-        let (master, adopted) = match start {
-            Start::Settings(settings) => (Master::new(settings.ignore_interrupt())?, Vec::new()),
-            Start::Master(mut master) => {
-                master.setup(Settings::new().ignore_interrupt())?;
-                let workers = master.workers();
-                (*master, workers)
-            }
-        };
-        let slots = match adopted.len() {
-            0 => workers.unwrap_or_else(available_parallelism),
-            forked => forked,
-        };
+    pub(super) fn new(mut supervisor: Supervisor) -> Result<Self> {
+        let desk = supervisor.control.clone().map(Desk::new).transpose()?;
         let now = Instant::now();
-        let signals = if takes_signals { Some(Signals::take()?) } else { None };
-        let mut supervised = Self {
+        let settings = match &mut supervisor.start {
+            Start::Settings(settings) => std::mem::take(&mut **settings).ignore_interrupt(),
+            Start::Master(_) => return Self::adopt(supervisor, desk, now),
+        };
+        let slots = supervisor.workers.unwrap_or_else(available_parallelism);
+        let policy = Policy::new(slots, supervisor.limits.clone(), now);
+        Self::assemble(&supervisor, Master::new(settings)?, policy, desk)
+    }
+
+    /// Over a master that has its workers.
+    fn adopt(mut supervisor: Supervisor, desk: Option<Desk>, now: Instant) -> Result<Self> {
+        let start = Start::Settings(Box::default());
+        let Start::Master(mut master) = std::mem::replace(&mut supervisor.start, start) else {
+            return Self::new(supervisor);
+        };
+        master.setup(Settings::new().ignore_interrupt())?;
+        let workers = master.workers();
+        let wanted = || supervisor.workers.unwrap_or_else(available_parallelism);
+        let slots = if workers.is_empty() { wanted() } else { workers.len() };
+        let mut policy = Policy::new(slots, supervisor.limits.clone(), now);
+        for (slot, worker) in workers.iter().enumerate() {
+            policy.started(slot, worker.id(), now);
+        }
+        let supervised = Self::assemble(&supervisor, *master, policy, desk)?;
+        Ok(Self { forks_itself: !workers.is_empty(), ..supervised })
+    }
+
+    pub(super) fn assemble(
+        supervisor: &Supervisor,
+        master: Master,
+        policy: Policy,
+        desk: Option<Desk>,
+    ) -> Result<Self> {
+        let supervised = Self {
             master,
-            policy: Policy::new(slots, limits, now),
-            options,
-            signals,
+            wanted: supervisor.workers.unwrap_or_else(available_parallelism),
+            forks_itself: false,
+            policy,
+            options: supervisor.options.clone(),
+            signals: if supervisor.takes_signals { Some(Signals::take()?) } else { None },
             poll: Poll::new()?,
             ready: Events::with_capacity(8),
             alarm: Alarm::new()?,
             journal: Journal::default(),
             events: VecDeque::new(),
             desk,
+            image: Image::of_this_process()?,
+            upgrading: Upgrading::Not,
         };
-        for (slot, worker) in adopted.iter().enumerate() {
-            supervised.policy.started(slot, worker.id(), now);
-            supervised.journal.started(worker.id(), now);
-        }
         supervised.watch()?;
         Ok(supervised)
     }
@@ -118,14 +144,18 @@ impl Supervised {
                 }
                 return Ok(None);
             }
-            if is_all {
-                self.alarm.set(self.policy.deadline())?;
+            if is_all && !self.go_on() {
+                self.alarm.set(self.deadline())?;
                 if !in_time {
                     return Ok(None);
                 }
                 in_time = self.wait(end)?;
             }
         }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        [self.policy.deadline(), self.trial_deadline()].into_iter().flatten().min()
     }
 
     /// Everything that can be done without waiting; whether that was all.
@@ -140,7 +170,7 @@ impl Supervised {
             self.carry_out(action)?;
             acted = true;
         }
-        Ok(is_all && !acted)
+        Ok(is_all && !acted && !self.check_trial())
     }
 
     /// Takes note of what has happened, before anything is done about any of it; whether that
@@ -155,7 +185,7 @@ impl Supervised {
         Ok(false)
     }
 
-    fn report(&mut self, event: Event) {
+    pub(super) fn report(&mut self, event: Event) {
         if let Some(desk) = &mut self.desk {
             desk.note(&event);
         }
@@ -180,7 +210,8 @@ impl Supervised {
             Wish::OneMore => self.scale(self.policy.size() + 1),
             Wish::OneFewer => self.scale(self.policy.size() - 1),
             Wish::Pause => self.pause(),
-            Wish::ReopenLogs | Wish::Upgrade => log::warn!("there is nothing to {wish:?}"),
+            Wish::Upgrade => self.upgrade(),
+            Wish::ReopenLogs => log::warn!("there are no logs to open again"),
         }
     }
 
@@ -204,6 +235,7 @@ impl Supervised {
                     Ok(generation) => log::info!("reloaded: generation {generation}"),
                     Err(error) => log::error!("{error:?}"),
                 }
+                self.note_reload(&outcome);
                 self.report(Event::Reload { outcome });
             }
             Action::GiveUp => {
@@ -221,10 +253,9 @@ impl Supervised {
 
     fn start(&mut self, slot: usize) {
         let now = Instant::now();
-        match self.master.fork_with(&self.options) {
+        match self.master.fork_with(&self.options.clone().slot(slot)) {
             Ok(worker) => {
                 self.policy.started(slot, worker.id(), now);
-                self.journal.started(worker.id(), now);
             }
             Err(error) => {
                 log::error!("{error:?}");
@@ -322,9 +353,8 @@ impl Supervised {
 
     /// How the workers are.
     pub fn status(&self) -> Status {
-        let now = Instant::now();
         let mut workers: Vec<_> =
-            self.master.workers().iter().filter_map(|one| self.worker_status(one, now)).collect();
+            self.master.workers().iter().filter_map(|one| self.worker_status(one)).collect();
         for (slot, starts) in self.policy.slots() {
             if workers.iter().all(|one| one.slot != slot || one.state == WorkerState::Leaving) {
                 workers.push(self.vacancy(slot, starts));
@@ -341,7 +371,7 @@ impl Supervised {
         }
     }
 
-    fn worker_status(&self, worker: &crate::WorkerRef, now: Instant) -> Option<WorkerStatus> {
+    fn worker_status(&self, worker: &crate::WorkerRef) -> Option<WorkerStatus> {
         let (slot, generation, phase) = self.policy.place_of(worker.id())?;
         let starts = self.policy.slots().nth(slot).map_or(1, |(_, starts)| starts);
         Some(WorkerStatus {
@@ -353,7 +383,7 @@ impl Supervised {
                 Phase::Ready => WorkerState::Ready,
                 Phase::Leaving { .. } => WorkerState::Leaving,
             },
-            age: self.journal.age(worker.id(), now),
+            age: Some(worker.age()),
             ..self.vacancy(slot, starts)
         })
     }

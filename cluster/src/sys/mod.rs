@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod descriptors;
+mod exec;
 mod failure;
 mod identity;
 mod inherited;
@@ -14,6 +15,7 @@ mod stack;
 mod standing;
 pub(crate) mod strangers;
 
+pub(crate) use exec::keep_over_exec;
 pub(crate) use inherited::{take_listen_fds, take_variable};
 pub(crate) use standing::Standing;
 

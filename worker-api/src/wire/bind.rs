@@ -46,11 +46,21 @@ pub struct SocketFile {
 }
 
 impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
+    /// The file that is there now.
+    ///
+    /// # Errors
+    ///
+    /// What the system says, if none is there.
+    pub fn of(path: &Path) -> io::Result<Self> {
         let (device, inode) = identity(path)?;
         // The working directory may be another one when the file is to go.
         let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         Ok(Self { path, device, inode })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
     }
 }
 

@@ -13,11 +13,13 @@ use crate::Signal;
 
 mod replacing;
 mod slot;
+mod state;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use slot::Slot;
+pub(crate) use state::PolicyState;
 use worker::Worker;
 pub(crate) use worker::{LAST_WORD, Phase};
 
@@ -423,6 +425,15 @@ impl Policy {
     /// A worker's slot, its generation, and how far it is.
     pub(crate) fn place_of(&self, worker: u32) -> Option<(usize, u64, Phase)> {
         self.workers.get(&worker).map(|one| (one.slot, one.generation, one.phase))
+    }
+
+    /// Another program will reload: this one's reload is over.
+    pub(crate) fn supersede(&mut self) {
+        self.finish_reload(Verdict::Superseded);
+    }
+
+    pub(crate) fn start_timeout(&self) -> Duration {
+        self.limits.start_timeout
     }
 
     /// The number of the last reload.

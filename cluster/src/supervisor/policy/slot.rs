@@ -15,7 +15,7 @@ pub(super) struct Slot {
     /// The worker that was to replace its worker has failed: the next one not before this.
     pub(super) rests: Option<Instant>,
     /// How long to wait after the next death before ready.
-    delay: Duration,
+    pub(super) delay: Duration,
     /// How many workers it has had.
     pub(super) starts: u64,
 }

@@ -104,6 +104,7 @@ impl World {
                 self.pauses = false;
             }
             (12, Some(worker)) => _ = self.policy.renew(worker),
+            (14, _) if !self.stops && dice.roll(4) == 0 => self.upgrade(),
             (13, _) if dice.roll(8) == 0 => {
                 self.is_our_wish = true;
                 match dice.roll(2) {
@@ -115,6 +116,15 @@ impl World {
             }
             _ => self.now += Duration::from_millis(1 << dice.roll(16)),
         }
+    }
+
+    /// The policy goes along to another program, which ends a reload.
+    fn upgrade(&mut self) {
+        let state = serde_json::to_string(&self.policy.state(self.now)).unwrap();
+        self.verdicts += usize::from(self.policy.reloads);
+        let state = serde_json::from_str(&state).unwrap();
+        self.policy = Policy::restore(state, self.limits.clone(), self.now);
+        (self.stops, self.pauses) = (self.policy.stops, self.policy.pauses);
     }
 
     fn is_leaving(&self, worker: u32) -> bool {

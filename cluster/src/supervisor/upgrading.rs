@@ -1,0 +1,196 @@
+//! A supervisor that becomes another program.
+
+use std::{collections::BTreeMap, io, os::fd::AsRawFd, time::Instant};
+
+use mio::{Interest, Token, unix::SourceFd};
+use serde::{Deserialize, Serialize};
+use worker_api::wire::{Luggage, Packing};
+
+use super::{
+    FORKS_ITSELF, Supervised, Supervisor,
+    journal::Journal,
+    policy::{Policy, PolicyState},
+};
+use crate::{
+    Error, Event, Master, Result,
+    control::{Desk, DeskState},
+    orphans,
+    process::Process,
+    upgrade::{State, Trial},
+};
+
+/// The trial's place in the loop.
+const TRIAL: Token = Token(100);
+
+/// What a supervisor writes down for the program that takes over.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct SupervisedState {
+    policy: PolicyState,
+    /// How many workers the program wanted; what it has may be another number.
+    wanted: usize,
+    deaths: BTreeMap<usize, String>,
+    desk: Option<DeskState>,
+}
+
+/// How far an upgrade is.
+#[derive(Debug, Default)]
+pub(super) enum Upgrading {
+    #[default]
+    Not,
+    /// The new program is on trial.
+    Trying(Box<Trial>),
+    /// It has stood the trial: this process becomes it as soon as nothing is left to do.
+    Due,
+    /// This is the new program, and its first reload is under way.
+    Done,
+}
+
+impl Supervised {
+    /// Replaces this program, in this process, by the one that is there under its name now; then
+    /// that one [reloads](Self::reload). The workers, their connections and all sockets stay.
+    ///
+    /// The new program is tried first: if it does not start, or does not get as far as
+    /// [`Supervisor::start`], this one goes on. The outcome is reported as [`Event::Upgrade`].
+    pub fn upgrade(&mut self) {
+        if self.policy.is_stopping() {
+            return self.upgrade_failed("all workers were asked to leave");
+        }
+        if self.forks_itself {
+            return self.upgrade_failed(FORKS_ITSELF);
+        }
+        if !matches!(self.upgrading, Upgrading::Not | Upgrading::Done) {
+            return; // one is under way, and finds what is there now
+        }
+        let mut packing = Packing::default();
+        let state = self.state(&mut packing);
+        let started = Trial::start(&self.image, &state, self.policy.start_timeout());
+        let watched = started.and_then(|trial| {
+            let descriptor = std::os::fd::AsFd::as_fd(&trial).as_raw_fd();
+            let mut source = SourceFd(&descriptor);
+            self.poll.registry().register(&mut source, TRIAL, Interest::READABLE)?;
+            Ok(trial)
+        });
+        match watched {
+            Ok(trial) => self.upgrading = Upgrading::Trying(Box::new(trial)),
+            Err(error) => self.upgrade_failed(&format!("{error:?}")),
+        }
+    }
+
+    fn upgrade_failed(&mut self, reason: &str) {
+        self.upgrading = Upgrading::Not;
+        let error = Error::Upgrade { reason: reason.into() };
+        log::error!("{error:?}");
+        self.report(Event::Upgrade { outcome: Err(error) });
+    }
+
+    /// When the trial has to be over.
+    pub(super) fn trial_deadline(&self) -> Option<Instant> {
+        match &self.upgrading {
+            Upgrading::Trying(trial) => Some(trial.deadline()),
+            _ => None,
+        }
+    }
+
+    /// Looks whether the trial is over; whether something has changed.
+    pub(super) fn check_trial(&mut self) -> bool {
+        let Upgrading::Trying(trial) = &mut self.upgrading else { return false };
+        if self.policy.is_stopping() {
+            self.upgrade_failed("all workers were asked to leave");
+            return true;
+        }
+        match trial.verdict(Instant::now()) {
+            None => return false,
+            Some(Ok(())) => {
+                self.upgrading = Upgrading::Due;
+                self.policy.supersede();
+            }
+            Some(Err(reason)) => {
+                let reason = format!("{}: {reason}", self.image.name());
+                self.upgrade_failed(&reason);
+            }
+        }
+        true
+    }
+
+    /// Becomes the new program, if it is time for that: nothing is left to do and to report.
+    /// Comes back only if that fails, or is not to be; whether anything has changed.
+    pub(super) fn go_on(&mut self) -> bool {
+        if !matches!(self.upgrading, Upgrading::Due) {
+            return false;
+        }
+        if self.policy.is_stopping() {
+            self.upgrade_failed("all workers were asked to leave");
+            return true;
+        }
+        log::info!("becomes {}", self.image.name());
+        let mut packing = Packing::default();
+        let state = self.state(&mut packing);
+        let error = state.go_on_as(&self.image);
+        let reason = format!("cannot become {}: {error}", self.image.name());
+        self.upgrade_failed(&reason);
+        true
+    }
+
+    fn state(&mut self, packing: &mut Packing) -> State {
+        let supervised = SupervisedState {
+            policy: self.policy.state(Instant::now()),
+            wanted: self.wanted,
+            deaths: self.journal.deaths(),
+            desk: self.desk.as_ref().map(|desk| desk.state(packing)),
+        };
+        let master = self.master.state(packing);
+        State::new(packing.numbers().collect(), master, supervised, orphans::all())
+    }
+
+    /// The supervisor that this process was before the exec, as this program wants it.
+    pub(super) fn take_over(
+        supervisor: Supervisor,
+        state: State,
+        mut luggage: Luggage,
+    ) -> Result<Self> {
+        let State { master, supervised, orphans, .. } = state;
+        let (settings, control) = supervisor.take_over_parts()?;
+        let master = Master::restore(settings, master, &mut luggage)?;
+        for pid in orphans {
+            drop(Process::of_child(pid)?); // which is to be reaped one day
+        }
+        let desk = match (control, supervised.desk) {
+            (Some(_), Some(state)) => Some(Desk::restore(state, &mut luggage)?),
+            (Some(control), None) => Some(Desk::new(control)?),
+            (None, _) => None,
+        };
+        let now = Instant::now();
+        let policy = Policy::restore(supervised.policy, supervisor.limits.clone(), now);
+        let mut new = Self::assemble(&supervisor, master, policy, desk)?;
+        new.journal = Journal::with(supervised.deaths);
+        // A number that was changed at run time stays, unless the program wants another now.
+        if new.wanted != supervised.wanted {
+            new.scale(new.wanted);
+        }
+        new.upgrading = Upgrading::Done;
+        new.reload();
+        Ok(new)
+    }
+
+    /// The first reload of a new program is over, and so is the upgrade.
+    pub(super) fn note_reload(&mut self, outcome: &Result<u64>) {
+        if !matches!(self.upgrading, Upgrading::Done) {
+            return;
+        }
+        self.upgrading = Upgrading::Not;
+        let outcome = match outcome {
+            Ok(generation) => {
+                log::info!("upgraded: generation {generation}");
+                Ok(*generation)
+            }
+            Err(error) => Err(Error::Reload { reason: format!("{error}") }),
+        };
+        self.report(Event::Upgrade { outcome });
+    }
+}
+
+/// What the program that this process was before has left, if it was one.
+pub(super) fn inherited() -> io::Result<Option<(State, Luggage)>> {
+    crate::upgrade::stand_trial();
+    State::take_over()
+}

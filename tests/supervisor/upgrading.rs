@@ -1,0 +1,166 @@
+//! The master becomes another program, and nobody notices.
+
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt, symlink},
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR2};
+
+use crate::{
+    POLICIES,
+    load::Load,
+    support::{Client, Port7000, Program, example, get, kill, wait_until},
+};
+
+const ADDRESS: &str = "127.0.0.1:7000";
+
+fn hello(program: &Path, policy: &str, workers: usize) -> Program {
+    let mut command = Command::new(program);
+    command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", workers.to_string());
+    let program = Program::start(command.env("RUST_LOG", "debug"));
+    (0..workers).for_each(|worker| drop(program.nth_line("listens on", worker)));
+    program
+}
+
+/// A folder with two releases of `hello`, and a link to the first.
+struct Releases(tempfile::TempDir);
+
+impl Releases {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        for release in ["one", "two"] {
+            fs::copy(example("hello"), folder.path().join(release)).unwrap();
+        }
+        let releases = Self(folder);
+        releases.choose("one");
+        releases
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn choose(&self, release: &str) {
+        symlink(self.path(release), self.path("new")).unwrap();
+        fs::rename(self.path("new"), self.path("current")).unwrap();
+    }
+
+    /// A release that is a script.
+    fn script(&self, name: &str, text: &str) {
+        fs::write(self.path(name), text).unwrap();
+        fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).unwrap();
+    }
+}
+
+/// What a process runs; nothing if it has ended.
+fn image(pid: u32) -> PathBuf {
+    fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default()
+}
+
+#[test]
+fn upgrades_in_a_row_lose_nothing() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut program = hello(&example("hello"), policy, 4);
+        let load = Load::on(ADDRESS, 2, 2);
+        for upgrade in 1..=5 {
+            let old = program.children();
+            program.signal(SIGUSR2);
+            program.line(&format!("upgraded: generation {upgrade}"));
+            wait_until("the end of the old workers", || {
+                let now = program.children();
+                now.len() == 4 && now.iter().all(|pid| !old.contains(pid))
+            });
+        }
+        let tally = load.end();
+        assert_eq!(tally.failures, [""; 0], "{policy}, of {}", tally.answers);
+        program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
+        assert!(get(ADDRESS).is_err(), "nothing is left open");
+    }
+}
+
+#[test]
+fn a_link_leads_to_the_new_release() {
+    let _port = Port7000::take();
+    let releases = Releases::new();
+    let program = hello(&releases.path("current"), "none", 1);
+    assert_eq!(image(program.pid()), releases.path("one"));
+    releases.choose("two");
+    program.signal(SIGUSR2);
+    program.line("upgraded: generation 1");
+    assert_eq!(image(program.pid()), releases.path("two"));
+    wait_until(
+        "a worker of the new release alone",
+        || matches!(program.children()[..], [pid] if image(pid) == releases.path("two")),
+    );
+}
+
+#[test]
+fn a_program_that_does_not_work_is_not_taken() {
+    let _port = Port7000::take();
+    let releases = Releases::new();
+    releases.script("crash", "#!/bin/sh\necho 'no such database' >&2\nexit 7\n");
+    releases.script("other", "#!/bin/sh\nexit 0\n");
+    fs::write(releases.path("data"), "no program").unwrap();
+    let program = hello(&releases.path("current"), "rr", 2);
+    let workers = program.children();
+    let mut client = Client::connect(ADDRESS).unwrap();
+    client.get("/").unwrap();
+    let faults = [
+        ("crash", "it failed (exit status: 7): no such database"),
+        ("other", "it ended without a look at what it was given"),
+        ("data", "ermission denied"),
+        ("missing", "o such file"),
+    ];
+    for (number, (release, reason)) in faults.into_iter().enumerate() {
+        releases.choose(release);
+        program.signal(SIGUSR2);
+        let line = program.nth_line("the upgrade failed", number);
+        assert!(line.contains(reason), "{release}: {line}");
+        client.get("/").unwrap();
+    }
+    assert_eq!(program.children(), workers);
+    releases.choose("two");
+    program.signal(SIGUSR2);
+    program.line("upgraded: generation 1");
+}
+
+#[test]
+fn workers_that_die_meanwhile_and_reloads_before_and_after() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut program = hello(&example("hello"), policy, 2);
+        program.signal(SIGHUP);
+        program.line("reloaded: generation 1");
+        program.signal(SIGUSR2);
+        for pid in program.children() {
+            kill(pid, SIGKILL);
+        }
+        program.line("upgraded: generation 2");
+        program.signal(SIGHUP);
+        program.line("reloaded: generation 3");
+        assert!((0..20).all(|_| get(ADDRESS).is_ok()));
+        wait_until("two workers", || program.children().len() == 2);
+        program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
+    }
+}
+
+#[test]
+fn descriptors_do_not_pile_up() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let program = hello(&example("hello"), policy, 2);
+        let count = || fs::read_dir(format!("/proc/{}/fd", program.pid())).unwrap().count();
+        let before = count();
+        for upgrade in 1..=4 {
+            program.signal(SIGUSR2);
+            program.line(&format!("upgraded: generation {upgrade}"));
+            wait_until("as many descriptors as before", || count() == before);
+        }
+    }
+}
