@@ -16,6 +16,7 @@ rows! {
     cluster_dgram_bind_fd: rust worker primary;
     cluster_dgram_ipv6only: rust worker primary;
     cluster_dgram_reuse: rust worker primary;
+    cluster_dgram_reuseport: rust primary;
     dgram_bind_socket_close_before_cluster_reply: rust worker;
     dgram_cluster_bind_error: rust worker;
     dgram_cluster_close_during_bind: rust worker primary;
@@ -127,6 +128,18 @@ fn cluster_dgram_reuse(form: Form) {
     let place = json!({ "port": 7000, "address": "127.0.0.1" });
     let socket = json!({ "type": "udp4", "reuseAddr": true, "options": place });
     two(form, socket.clone(), socket);
+}
+
+/// Two sockets of one worker on a port, of which the primary hears nothing.
+fn cluster_dgram_reuseport(form: Form) {
+    let house = House::new(form, "rr");
+    house.fork(1);
+    let first = house.bind(1, "a", json!({ "port": 0, "address": "127.0.0.1", "reusePort": true }));
+    let place = json!({ "port": first["port"], "address": "127.0.0.1", "reusePort": true });
+    assert_eq!(local(&house.bind(1, "b", place)), local(&first));
+    house.order(1, json!({ "do": "leave" }));
+    house.exits(1, 0);
+    assert!(house.so_far(json!({ "event": "listening" })).is_empty());
 }
 
 /// A house whose master lets nobody bind anything, with a worker.

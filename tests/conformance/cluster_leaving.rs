@@ -36,10 +36,13 @@ fn cluster_concurrent_disconnect(form: Form) {
         house.when(json!({ "event": "disconnect" }), leave);
     }
     house.fork(WORKERS);
-    for worker in 1..=WORKERS {
+    let all_at_once = (1..=WORKERS).map(|worker| {
         let act = if worker % 2 == 0 { "leave" } else { "destroy" };
-        house.order(worker, json!({ "do": act }));
-    }
+        json!({ "do": "send", "worker": worker, "message": { "do": act } })
+    });
+    let all_at_once: Vec<_> = all_at_once.collect();
+    house.when(json!({ "event": "message", "message": "now" }), json!(all_at_once));
+    house.order(1, json!({ "do": "say", "message": "now" }));
     (1..=WORKERS).for_each(|worker| drop(house.exits(worker, 0)));
     for error in house.so_far(json!({ "event": "error" })) {
         assert_eq!(error["syscall"], "write", "{error}");

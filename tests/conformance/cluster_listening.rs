@@ -28,6 +28,7 @@ rows! {
     cluster_net_listen_ipv6only_none: rust worker primary;
     cluster_net_listen_ipv6only_rr: rust worker primary;
     cluster_net_listen_relative_path: rust worker primary;
+    cluster_net_reuseport: rust primary;
     cluster_net_server_drop_connection: rust worker primary;
     cluster_port_reuse_between_workers: rust primary;
     cluster_rr_handle_close: rust worker;
@@ -39,6 +40,7 @@ rows! {
     cluster_shared_handle_bind_error: rust worker primary;
     cluster_shared_handle_bind_privileged_port: rust worker primary;
     cluster_worker_handle_close: rust worker primary;
+    http_server_drop_connections_in_cluster: rust primary;
 }
 
 /// How many descriptors the primary may have.
@@ -260,6 +262,20 @@ fn cluster_net_listen_relative_path(form: Form) {
     }
 }
 
+/// Two listeners of one worker on a port, of which the primary hears nothing.
+fn cluster_net_reuseport(form: Form) {
+    let house = House::new(form, "rr");
+    house.fork(1);
+    let place = json!({ "port": 0, "host": "127.0.0.1", "reusePort": true });
+    let first = house.listen(1, "a", place);
+    let place = json!({ "port": first["port"], "host": "127.0.0.1", "reusePort": true });
+    assert_eq!(local(&house.listen(1, "b", place)), local(&first));
+    assert_eq!(ask(&local(&first)), 1);
+    house.order(1, json!({ "do": "leave" }));
+    house.exits(1, 0);
+    assert!(house.so_far(json!({ "event": "listening" })).is_empty());
+}
+
 fn cluster_net_server_drop_connection(form: Form) {
     let house = House::new(form, "rr");
     let path = house.folder().join("a.sock");
@@ -419,4 +435,19 @@ fn cluster_worker_handle_close(form: Form) {
     }
     house.event(json!({ "report": "closed", "worker": 1 }));
     assert!(house.so_far(json!({ "report": "connection", "worker": 1 })).is_empty());
+}
+
+/// A worker takes what is too much for it and closes it, instead of leaving it to others.
+fn http_server_drop_connections_in_cluster(form: Form) {
+    for policy in POLICIES {
+        let house = House::new(form, policy);
+        house.fork(1);
+        house.order(1, json!({ "do": "listen", "options": anywhere(), "drop": 1 }));
+        let address = local(&house.outcome(1, "a"));
+        let mut first = Lines::connect(&address).unwrap();
+        assert_eq!(first.ask("hello").unwrap(), 1);
+        Lines::connect(&address).unwrap().hear("nothing").unwrap_err();
+        house.event(json!({ "report": "dropped" }));
+        assert_eq!(first.ask("still there").unwrap(), 1);
+    }
 }

@@ -13,6 +13,7 @@ use crate::{
 };
 
 rows! {
+    cluster_advanced_serialization: rust worker primary;
     cluster_invalid_message: rust worker primary;
     cluster_message: rust worker primary;
     cluster_net_send: rust worker primary;
@@ -24,6 +25,23 @@ rows! {
     listen_fd_cluster: rust worker primary;
     net_listen_handle_in_cluster_1: rust worker primary;
     net_listen_handle_in_cluster_2: rust worker primary;
+}
+
+/// Node's own value refers to itself, which is no tree, and ours are trees.
+fn cluster_advanced_serialization(form: Form) {
+    for policy in crate::house::POLICIES {
+        let house = House::new(form, policy);
+        house.tell(json!({ "do": "setup", "settings": { "serialization": "advanced" } }));
+        house.fork(1);
+        assert_eq!(house.listen(1, "a", anywhere())["report"], "listening");
+        house.order(1, json!({ "do": "reflect" }));
+        for name in ["map", "set", "date", "bytes", "undefined", "holes"] {
+            house.tell(json!({ "do": "value", "worker": 1, "name": name }));
+            assert_eq!(house.event(json!({ "event": "reflected", "name": name }))["same"], true);
+        }
+        house.tell(json!({ "do": "leave", "worker": 1 }));
+        house.exits(1, 0);
+    }
 }
 
 fn cluster_invalid_message(form: Form) {

@@ -15,6 +15,8 @@ mod parting;
 mod report;
 mod supervised;
 mod under_systemd;
+#[path = "../support/values.rs"]
+mod values;
 mod worker;
 
 fn main() {

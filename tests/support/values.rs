@@ -1,4 +1,5 @@
 //! What only an advanced channel carries; `tests/node/values.js` is the twin.
+#![allow(dead_code, reason = "the fixture program uses a part")]
 
 use cluster::structured::{BigInt, RegExp, SparseArray, Value, View, ViewKind};
 

@@ -6,12 +6,14 @@ const net = require('net');
 const readline = require('readline');
 const { learn, report, run } = require('./stage');
 const handles = require('../../node/handles');
+const values = require('../../node/values');
 
 const [execPath, exec, ...args] = process.argv.slice(2);
 process.execPath = execPath;
 cluster.setupPrimary({ exec, args, execArgv: [] });
 
 const workers = new Map(); // also those that have gone
+let awaited; // the name of a value that is to come back
 const left = () => Object.keys(cluster.workers).map(Number);
 
 const tell = (event, worker, more) => report({
@@ -35,6 +37,11 @@ for (const event of ['online', 'disconnect']) cluster.on(event, (worker) => tell
 cluster.on('listening', (worker, at) => tell('listening', worker, { at }));
 cluster.on('exit', (worker, code, signal) => tell('exit', worker, { code, signal }));
 cluster.on('message', (worker, message, handle) => {
+    if (awaited) {
+        tell('reflected', worker, { name: awaited, same: values.is(awaited, message) });
+        awaited = undefined;
+        return;
+    }
     if (message?.do === 'take') handles.take(message.kind, handle);
     if (message?.do === 'bounce') handle.end('back\n');
     tell('message', worker, { message, type: handle?.constructor.name });
@@ -46,6 +53,11 @@ learn({
         for (; count > 0; count--) cluster.fork(env);
     },
     send: ({ worker, message }) => workers.get(worker).send(message),
+    // Sends what only an advanced channel carries.
+    value: ({ worker, name }) => {
+        awaited = name;
+        workers.get(worker).send(values.make(name));
+    },
     leave: ({ worker }) => workers.get(worker).disconnect(),
     'leave all': () => cluster.disconnect(() => report({ event: 'gone', left: left() })),
     kill: ({ worker, signal }) => workers.get(worker).kill(signal),

@@ -16,8 +16,8 @@ use std::{
 };
 
 use cluster::{
-    Address, Event, ForkOptions, Handle, Master, Message, Result, Settings, Signal, State,
-    WorkerRef, child_process::Stdio,
+    Address, Event, ForkOptions, Handle, Master, Message, Result, Serialization, Settings, Signal,
+    State, WorkerRef, child_process::Stdio, structured,
 };
 use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
@@ -26,7 +26,7 @@ use nix::{
 use serde_json::{Value, json};
 
 use super::stage::Stage;
-use crate::handles;
+use crate::{handles, values::values};
 
 struct Primary {
     master: Master,
@@ -36,6 +36,8 @@ struct Primary {
     /// What has come of the next line.
     input: Vec<u8>,
     is_leaving: bool,
+    /// A value that is to come back, and its name.
+    awaited: Option<(String, structured::Value)>,
 }
 
 pub(crate) fn run() -> Result<()> {
@@ -43,7 +45,7 @@ pub(crate) fn run() -> Result<()> {
     let program = arguments.next().unwrap_or_default();
     let master = Master::new(Settings::new().exec(program).args(arguments))?;
     let (stage, input) = (Arc::default(), Vec::new());
-    Primary { master, workers: Vec::new(), stage, input, is_leaving: false }.play()
+    Primary { master, workers: Vec::new(), stage, input, is_leaving: false, awaited: None }.play()
 }
 
 impl Primary {
@@ -98,7 +100,13 @@ impl Primary {
             }
             Event::Online { worker } => ("online", worker, json!({})),
             Event::Listening { worker, address } => ("listening", worker, at(&address)),
-            Event::Message { worker, message } => ("message", worker, heard(message)),
+            Event::Message { worker, message } => match self.awaited.take() {
+                Some((name, value)) => {
+                    let same = message.structured() == Some(&value);
+                    ("reflected", worker, json!({ "name": name, "same": same }))
+                }
+                None => ("message", worker, heard(message)),
+            },
             Event::Disconnect { worker } => ("disconnect", worker, json!({})),
             Event::Exit { worker, status } => {
                 let signal = status.signal().and_then(Signal::from_number).and_then(Signal::name);
@@ -147,6 +155,14 @@ impl Primary {
                 }
             }
             "send" => drop(worker().send(&command["message"])?),
+            "value" => {
+                let worker = worker();
+                let name = command["name"].as_str().unwrap_or_default();
+                let found = values().into_iter().find(|(known, _)| *known == name);
+                let (_, value) = found.expect("a value");
+                worker.send_structured(&value)?;
+                self.awaited = Some((name.to_owned(), value));
+            }
             "leave" => worker().disconnect(),
             "leave all" => {
                 self.master.disconnect();
@@ -282,6 +298,9 @@ fn settings(value: &Value) -> Settings {
     }
     if let Some(exec) = value["exec"].as_str() {
         settings = settings.exec(exec);
+    }
+    if value["serialization"] == "advanced" {
+        settings = settings.serialization(Serialization::Advanced);
     }
     if value["silent"] == true {
         settings = settings.silent();

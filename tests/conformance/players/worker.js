@@ -11,6 +11,7 @@ const handles = require('../../node/handles');
 
 const { worker } = cluster;
 const open = new Map();
+let reflects = false;
 const report = (event, more) => stage.report({ report: event, worker: worker.id, ...more });
 
 const where = (socket) => {
@@ -101,6 +102,7 @@ stage.learn({
     give: ({ kind }) => handles.give(worker, kind, (said) => report('heard', { kind, said })),
     take: ({ kind }, handle) => handles.take(kind, handle),
     adopt: (_, socket) => answer(socket),
+    reflect: () => { reflects = true; },
     bounce: (message, handle) => worker.send(message, handle),
     // Sends the same socket twice.
     twice: () => {
@@ -116,7 +118,8 @@ stage.learn({
 });
 
 worker.on('message', (message, handle) => {
-    if (message?.do) stage.run(message, handle); else report('message', { message });
+    if (reflects) worker.send(message);
+    else if (message?.do) stage.run(message, handle); else report('message', { message });
 });
 worker.on('disconnect', () => {
     report('disconnect', { connected: worker.isConnected(), wanted: worker.exitedAfterDisconnect });

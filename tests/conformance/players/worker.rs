@@ -33,6 +33,8 @@ struct Player {
     clients: Arc<Mutex<Vec<JoinHandle<()>>>>,
     listeners: Arc<Mutex<Vec<JoinHandle<()>>>>,
     is_unref: Arc<AtomicBool>,
+    /// Sends back what comes.
+    reflects: Arc<AtomicBool>,
 }
 
 #[derive(Clone)]
@@ -50,12 +52,18 @@ pub(crate) fn run() -> Result<()> {
         clients: Arc::default(),
         listeners: Arc::default(),
         is_unref: Arc::default(),
+        reflects: Arc::default(),
     };
     if let Ok(commands) = env::var("PLAY") {
         let commands: Vec<Value> = serde_json::from_str(&commands).expect("commands");
         commands.into_iter().try_for_each(|command| player.obey(command, None))?;
     }
-    while let Some(Message { value, handle, .. }) = player.worker.recv()? {
+    while let Some(message) = player.worker.recv()? {
+        if let Some(value) = message.structured().filter(|_| player.reflects.load(SeqCst)) {
+            player.worker.send_structured(value)?;
+            continue;
+        }
+        let Message { value, handle, .. } = message;
         match value.get("do") {
             Some(_) => player.obey(value, handle)?,
             None => player.report("message", json!({ "message": value }))?,
@@ -120,6 +128,7 @@ impl Player {
             "look" => self.look(&command["names"])?,
             "chdir" => env::set_current_dir(command["to"].as_str().expect("a path"))?,
             "echo" => self.echo(&command["number"])?,
+            "reflect" => self.reflects.store(true, SeqCst),
             "own" => self.own(name)?,
             "unref" => {
                 if command.get("name").is_some() {
@@ -161,12 +170,13 @@ impl Player {
                 lock(&self.open).insert(name.clone(), Open::Listener(Arc::new(listener)));
                 self.report("listening", named(at, &name)) // and nobody accepts
             }
-            Ok(listener) => self.serve(name, listener),
+            Ok(listener) => self.serve(name, listener, command["drop"].as_u64()),
             Err(error) => self.failed(&name, &error),
         }
     }
 
-    fn serve(&self, name: String, listener: Listener) -> Result<()> {
+    /// Serves connections, at most so many at a time: others it drops.
+    fn serve(&self, name: String, listener: Listener, most: Option<u64>) -> Result<()> {
         let listener = Arc::new(listener);
         let at = place(listener.local_addr());
         lock(&self.open).insert(name.clone(), Open::Listener(Arc::clone(&listener)));
@@ -175,6 +185,11 @@ impl Player {
             for connection in listener.incoming() {
                 let (connection, player) =
                     (connection.expect("room for a connection"), player.clone());
+                if most.is_some_and(|most| player.worker.connections() as u64 > most) {
+                    drop(connection);
+                    player.report("dropped", json!({})).expect("stdout");
+                    continue;
+                }
                 thread::spawn(move || player.answer(&connection));
             }
         });
@@ -285,7 +300,7 @@ impl Player {
     /// Listens on a socket that it has itself.
     fn own(&self, name: String) -> Result<()> {
         let listener = Listener::from_socket(TcpListener::bind("127.0.0.1:0")?)?;
-        self.serve(name, listener)
+        self.serve(name, listener, None)
     }
 
     /// Sends the same socket twice.
@@ -328,6 +343,7 @@ fn shared_options(value: &Value) -> ListenOptions {
     let mut options = ListenOptions::new()
         .ipv6_only(value["ipv6Only"] == true)
         .exclusive(value["exclusive"] == true)
+        .reuse_port(value["reusePort"] == true)
         .readable_all(value["readableAll"] == true)
         .writable_all(value["writableAll"] == true);
     if let Some(backlog) = value["backlog"].as_u64() {
