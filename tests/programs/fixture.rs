@@ -13,6 +13,7 @@ mod once;
 mod opener;
 mod parting;
 mod report;
+mod supervise;
 mod supervised;
 mod under_systemd;
 #[path = "../support/values.rs"]
@@ -33,6 +34,7 @@ fn main() {
         "opener" => opener::run(),
         "parting" => parting::run(),
         "report" => report::run(),
+        "supervise" => supervise::run(),
         "supervised" => supervised::run(),
         "under-systemd" => under_systemd::run(),
         "worker" => worker::run(),

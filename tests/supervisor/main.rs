@@ -3,9 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod endurance;
 mod faults;
 mod load;
 mod replacing;
 mod upgrading;
+mod with_node;
 
 const POLICIES: [&str; 2] = ["none", "rr"];
