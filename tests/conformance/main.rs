@@ -10,6 +10,7 @@ mod support;
 mod family;
 mod house;
 
+mod child_process_advanced;
 mod child_process_end;
 mod child_process_exec;
 mod child_process_fork;

@@ -14,9 +14,23 @@ const onSocket = {
     },
 };
 
+const sendAll = (sizes, make) => {
+    const send = (number) => {
+        if (number < sizes.length) process.send(make(sizes[number], number), () => send(number + 1));
+    };
+    send(0);
+};
+
 const scenarios = {
     hello: () => process.send('hello'),
-    echo: () => process.on('message', (message) => process.send(message)),
+    echo: () => process.on('message', (message) => {
+        if (message !== 'cycle') return process.send(message);
+        const cycle = {};
+        cycle.cycle = cycle;
+        return process.send(cycle);
+    }),
+    buffers: () => sendAll(Array(10).fill(65521), (size, byte) => Buffer.alloc(size, byte)),
+    'large arrays': () => sendAll(Array(4).fill(8 << 20), (size, byte) => new Uint8Array(size).fill(byte)),
     stay: () => setInterval(() => {}, 1000),
     listen: () => process.on('message', () => {}),
     disconnect: () => {

@@ -13,6 +13,7 @@ use std::{
 use cluster::{
     Channel, Error, Handle, ListenOptions, Listener, Message, Result,
     child_process::{Command, Stdio, parent, spawn},
+    structured::{Value, View, ViewKind},
 };
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::json;
@@ -32,6 +33,10 @@ pub(crate) fn run() -> Result<()> {
     match scenario.as_str() {
         "hello" | "hello at" => parent.send("hello")?,
         "echo" => echo(&parent)?,
+        "buffers" => buffers(&parent, [65521; 10], Value::buffer)?,
+        "large arrays" => buffers(&parent, [8 << 20; 4], |bytes| {
+            View::new(ViewKind::Uint8Array, bytes).expect("bytes").into()
+        })?,
         "stay" | "listen" => while parent.recv()?.is_some() {},
         "disconnect" => disconnect(&parent)?,
         "internal" => internal(&parent)?,
@@ -60,7 +65,22 @@ pub(crate) fn run() -> Result<()> {
 
 fn echo(parent: &Channel) -> Result<()> {
     while let Some(message) = parent.recv()? {
-        parent.send(&message)?;
+        match message.structured() {
+            Some(value) => parent.send_structured(value)?,
+            None => parent.send(&message)?,
+        }
+    }
+    Ok(())
+}
+
+/// Sends values of these sizes, each of bytes that are its number.
+fn buffers<const COUNT: usize>(
+    parent: &Channel,
+    sizes: [usize; COUNT],
+    make: impl Fn(Vec<u8>) -> Value,
+) -> Result<()> {
+    for (size, byte) in sizes.into_iter().zip(0..) {
+        parent.send_structured(&make(vec![byte; size]))?;
     }
     Ok(())
 }

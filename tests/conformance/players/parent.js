@@ -43,6 +43,15 @@ const connect = (port, count, closed = () => {}) => {
     }
 };
 
+const receive = (sizes, make) => {
+    let number = 0;
+    const check = (message) => {
+        assert.ok(make(sizes[number], number).equals(message), `number ${number}`);
+        number += 1;
+    };
+    forkWell({ serialization: 'advanced' }).on('message', must('message', check, sizes.length));
+};
+
 const scenarios = {
     hello: () => {
         const order = [];
@@ -75,6 +84,22 @@ const scenarios = {
         child.on('disconnect', must('disconnect', () => assert.strictEqual(child.connected, false)));
         assert.strictEqual(child.send(said[0], must('sent', (error) => assert.ifError(error))), true);
     },
+    'echo values': () => {
+        const values = [
+            { uint8: new Uint8Array(4) }, { float64: new Float64Array([Math.PI]) },
+            { buffer: Buffer.from('Hello!') }, { map: new Map([[{ a: 1 }, { b: 2 }]]) },
+            { set: new Set([1, 'two']) }, { bigInt: 1337n }, { date: new Date(1e12) }, { none: undefined },
+            new Error('Something went wrong'), new RangeError('Something range-y went wrong'),
+        ];
+        const child = forkWell({ serialization: 'advanced' });
+        child.on('message', must('message', (echo) => {
+            assert.deepStrictEqual(echo, values.shift());
+            if (values.length > 0) child.send(values[0]); else child.disconnect();
+        }, values.length));
+        child.send(values[0]);
+    },
+    buffers: () => receive(Array(10).fill(65521), (size, byte) => Buffer.alloc(size, byte)),
+    'large arrays': () => receive(Array(4).fill(8 << 20), (size, byte) => Buffer.alloc(size, byte)),
     disconnect: () => {
         const child = forkWell();
         child.on('disconnect', must('disconnect', () => assert.strictEqual(child.connected, false)));
