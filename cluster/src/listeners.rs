@@ -19,15 +19,18 @@ use worker_api::{
 
 use crate::{Policy, Settings, schedule::Rule};
 
+mod arrived;
 mod desk;
 mod inherited;
+mod lane;
 mod rules;
 mod socket;
 mod state;
 
-use desk::Desk;
-pub(crate) use desk::Open;
+use desk::{Desk, Step};
+pub(crate) use desk::{News, Open};
 pub(crate) use inherited::local_address;
+pub(crate) use lane::{WIDEST, WINDOW};
 use socket::Socket;
 
 /// What a worker gets for its query.
@@ -35,8 +38,10 @@ use socket::Socket;
 pub(crate) struct Answer {
     pub(crate) key: String,
     pub(crate) data: Value,
-    /// The socket, or, without one, where the master listens for the worker.
+    /// The socket, or a lane; without one connections are offered in messages.
     pub(crate) socket: Option<Arc<OwnedFd>>,
+    pub(crate) is_lane: bool,
+    /// Where the master listens for the worker.
     pub(crate) sockname: Option<Sockname>,
     pub(crate) is_udp: bool,
     /// The socket's number, if the loop has to watch it from now on.
@@ -114,6 +119,7 @@ impl Listeners {
         worker: u32,
         query: &Query,
         settings: &Settings,
+        takes_lanes: bool,
     ) -> io::Result<Answer> {
         rules::check_data(query)?;
         let key = query.key();
@@ -140,12 +146,15 @@ impl Listeners {
         if socket.data.is_null() {
             socket.data = query.data.clone();
         }
-        let handed = socket.desk.as_mut().map(|desk| desk.turns.join(worker)).is_some();
+        let lane = socket.desk.as_mut().map(|desk| desk.join(worker, takes_lanes));
+        let handed = lane.is_some();
+        let is_lane = matches!(lane, Some(Some(_)));
         self.awake.insert(number);
         Ok(Answer {
             key,
             data: socket.data.clone(),
-            socket: (!handed).then(|| Arc::clone(&socket.descriptor)),
+            socket: lane.unwrap_or_else(|| Some(Arc::clone(&socket.descriptor))),
+            is_lane,
             sockname: if handed { socket.sockname() } else { None },
             is_udp: query.family.is_udp(),
             watch: (handed && known.is_none()).then_some(number),
@@ -164,7 +173,10 @@ impl Listeners {
     fn open(&mut self, key: String, query: &Query, settings: &Settings) -> io::Result<usize> {
         let desk = match self.policy {
             Policy::Shared => None,
-            Policy::RoundRobin => Some(Desk::new(self.rule.as_ref().map(Rule::for_listener))),
+            Policy::RoundRobin => {
+                let rule = self.rule.as_ref().map(Rule::for_listener);
+                Some(Desk::new(rule, settings.chosen_window()))
+            }
         };
         let socket = Socket::open(key.clone(), query, settings, desk)?;
         let number = self.next;
@@ -218,10 +230,11 @@ impl Listeners {
     /// come; `youngest` is the last worker that was started. Connections that it holds it may
     /// still take.
     pub(crate) fn retire(&mut self, worker: u32, youngest: u32) {
-        for socket in self.sockets.values_mut() {
+        for (&number, socket) in &mut self.sockets {
             socket.desert(worker, youngest);
             if let Some(desk) = &mut socket.desk {
-                desk.turns.retire(worker);
+                desk.retire(worker);
+                self.awake.insert(number);
             }
         }
     }
@@ -233,7 +246,7 @@ impl Listeners {
             socket.desert(worker, youngest);
             match &mut socket.desk {
                 Some(desk) => {
-                    desk.turns.leave(worker);
+                    desk.leave(worker);
                     self.awake.insert(number);
                 }
                 None => pass_on(socket.descriptor.as_fd()),
@@ -283,20 +296,18 @@ impl Listeners {
         }
     }
 
-    /// The next connection to hand over: the socket's number and key, the worker, the
-    /// connection. `number` is that of the message which hands it over.
-    pub(crate) fn hand_over(
-        &mut self,
-        number: u64,
-        now: Instant,
-        open: Open<'_>,
-    ) -> Option<HandOver> {
+    /// Hands connections over, and tells what is to be offered in the message of this number.
+    pub(crate) fn hand_over(&mut self, number: u64, now: Instant, open: Open<'_>) -> Turn {
         while let Some(&place) = self.awake.first() {
             let socket = self.sockets.get_mut(&place);
             if let Some(Socket { desk: Some(desk), descriptor, local, key, .. }) = socket {
-                if let Some((worker, one)) = desk.next(descriptor, local, number, now, open) {
-                    let (key, connection) = (key.clone(), one.socket);
-                    return Some(HandOver { place, key, worker, connection });
+                match desk.next(descriptor, local, number, now, open) {
+                    Step::Offer(worker, connection) => {
+                        let key = key.clone();
+                        return Turn::Offer(HandOver { place, key, worker, connection });
+                    }
+                    Step::More => return Turn::More,
+                    Step::Nothing => {}
                 }
                 match desk.deadline() {
                     Some(_) => self.resting.insert(place),
@@ -305,7 +316,7 @@ impl Listeners {
             }
             self.awake.remove(&place);
         }
-        None
+        Turn::Over
     }
 
     /// Some time has passed.
@@ -315,15 +326,23 @@ impl Listeners {
 
     /// What a worker has said about a connection.
     pub(crate) fn settle(&mut self, place: usize, worker: u32, number: u64, taken: bool) {
-        let Some(desk) = self.sockets.get_mut(&place).and_then(|socket| socket.desk.as_mut())
-        else {
-            return;
-        };
-        match taken {
-            true => desk.turns.taken(worker, number),
-            false => desk.turns.refused(worker, number, Instant::now()),
+        if let Some(desk) = self.desk(place) {
+            desk.settle(worker, number, taken);
+            self.awake.insert(place);
         }
-        self.awake.insert(place);
+    }
+
+    /// What a worker says about its lane.
+    pub(crate) fn hear(&mut self, worker: u32, key: &str, news: News) {
+        let Some(&place) = self.numbers.get(key) else { return };
+        if let Some(desk) = self.desk(place) {
+            desk.hear(worker, news);
+            self.awake.insert(place);
+        }
+    }
+
+    fn desk(&mut self, place: usize) -> Option<&mut Desk> {
+        self.sockets.get_mut(&place)?.desk.as_mut()
     }
 
     /// When to call [`wake`](Self::wake).
@@ -342,7 +361,17 @@ pub(crate) struct Closed {
     pub(crate) descriptor: Option<Arc<OwnedFd>>,
 }
 
-/// A connection on its way to a worker.
+/// What came of handing over.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// This is to be offered.
+    Offer(HandOver),
+    /// There is more to do, after a look at everything else.
+    More,
+    Over,
+}
+
+/// A connection to be offered to a worker in a message.
 #[derive(Debug)]
 pub(crate) struct HandOver {
     pub(crate) place: usize,

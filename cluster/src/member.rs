@@ -14,13 +14,22 @@ pub(crate) struct Member {
     pub(crate) offers: HashMap<u64, usize>,
     /// It was told to leave, once.
     pub(crate) is_leaving: bool,
+    /// It can take connections from lanes.
+    pub(crate) takes_lanes: bool,
     /// It has used its channel, so it is no program that does not know of it.
     pub(crate) has_spoken: bool,
 }
 
 impl Member {
     pub(crate) fn new(worker: WorkerRef, slot: usize) -> Self {
-        Self { worker, slot, offers: HashMap::new(), is_leaving: false, has_spoken: false }
+        Self {
+            worker,
+            slot,
+            offers: HashMap::new(),
+            is_leaving: false,
+            takes_lanes: false,
+            has_spoken: false,
+        }
     }
 
     /// Whether it, or another in its place, may be about to ask for a socket whose last worker

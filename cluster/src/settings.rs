@@ -15,6 +15,7 @@ use worker_api::{Address, Handle, Serialization, ToAddress};
 use crate::{
     Error, Readiness, Result,
     child_process::{Command, Stdio},
+    listeners::{WIDEST, WINDOW},
     schedule::{Rule, Schedule},
 };
 
@@ -68,6 +69,7 @@ pub struct Settings {
     policy: Option<Policy>,
     serialization: Option<Serialization>,
     rule: Option<Rule>,
+    window: Option<u32>,
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
@@ -163,6 +165,15 @@ impl Settings {
         self
     }
 
+    /// How many connections that are handed over may wait at a worker for its `accept`, for each
+    /// listener; 1 to 128. More even out a burst, fewer give each connection to somebody who has
+    /// time for it. A worker that has taken none for 0.1 to 0.2 s gets no more for a
+    /// while, and others get those that wait. Node workers have one at a time. Default: 64.
+    pub fn window(mut self, connections: u32) -> Self {
+        self.window = Some(connections);
+        self
+    }
+
     /// An address to listen on at once, before any worker asks, and until the master ends, or
     /// its supervisor stops: an address that cannot be had is an error of the master's then.
     pub fn listen(mut self, address: impl ToAddress) -> Self {
@@ -253,6 +264,7 @@ impl Settings {
         take(&mut self.policy, later.policy);
         take(&mut self.serialization, later.serialization);
         take(&mut self.rule, later.rule);
+        take(&mut self.window, later.window);
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
         take(&mut self.readiness, later.readiness);
@@ -289,6 +301,11 @@ impl Settings {
             (Some(policy), None) => Ok(policy),
             (None, None) => Policy::from_environment(),
         }
+    }
+
+    /// See [`window`](Self::window), which sets it.
+    pub(crate) fn chosen_window(&self) -> u32 {
+        self.window.unwrap_or(WINDOW).clamp(1, WIDEST)
     }
 
     pub(crate) fn rule(&self) -> Option<Rule> {

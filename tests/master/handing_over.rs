@@ -2,12 +2,13 @@
 
 use std::{thread, time::Instant};
 
-use cluster::{Event, Policy, Signal, WorkerRef};
+use cluster::{Event, ForkOptions, Policy, Signal, WorkerRef};
 use nix::sys::signal::Signal::SIGCONT;
+use serde_json::json;
 
 use crate::{
-    ANYWHERE, listen, obedient, stop,
-    support::{Cluster, Lines, PATIENCE, kill, wait_until},
+    ANYWHERE, listen, obedient, role, stop,
+    support::{Cluster, Lines, PATIENCE, fixture, kill, wait_until},
 };
 
 fn started(count: usize) -> (Cluster, Vec<WorkerRef>, String) {
@@ -28,24 +29,86 @@ fn idle_workers_take_turns() {
     assert_eq!(order, [1, 2, 3, 1, 2, 3, 1, 2, 3]);
 }
 
+/// What is in the lane of a worker that stands still goes to others, and soon it gets no more.
 #[test]
-fn a_worker_that_never_accepts_blocks_nobody_else() {
+fn a_worker_that_never_accepts_blocks_nobody() {
     let (_cluster, workers, address) = started(3);
     stop(&workers[1]);
-    let mut waiting = Vec::new();
-    for number in 0..60 {
-        let mut client = Lines::connect(&address).unwrap();
-        client.say("x").unwrap();
-        // It holds one connection, and who that is waits.
-        if number == 1 {
-            waiting.push(client);
-        } else {
-            assert_ne!(client.hear("x").unwrap(), 2);
-        }
+    for _ in 0..60 {
+        assert_ne!(Lines::connect(&address).unwrap().ask("x").unwrap(), 2);
     }
     kill(workers[1].pid(), SIGCONT);
-    assert_eq!(waiting[0].hear("x").unwrap(), 2);
     wait_until("its turn", || Lines::connect(&address).unwrap().ask("x").unwrap() == 2);
+}
+
+/// When all stand still connections wait, however many, and none is lost.
+#[test]
+fn connections_wait_for_workers_that_all_stand_still() {
+    for window in [1, 64] {
+        let cluster = Cluster::new(role("worker").policy(Policy::RoundRobin).window(window));
+        let workers = cluster.fork(2);
+        let address = listen(&cluster, &workers[0], ANYWHERE).unwrap();
+        listen(&cluster, &workers[1], ANYWHERE).unwrap();
+        workers.iter().for_each(stop);
+        let mut clients: Vec<_> = (0..200).map(|_| Lines::connect(&address).unwrap()).collect();
+        for client in &mut clients {
+            client.say("x").unwrap();
+        }
+        workers.iter().for_each(|worker| kill(worker.pid(), SIGCONT));
+        for client in &mut clients {
+            client.hear("x").unwrap();
+        }
+    }
+}
+
+/// Who has as many as it wants says so, and says when it wants more.
+#[test]
+fn full_workers_get_no_more_until_one_has_room() {
+    let cluster = obedient(Policy::RoundRobin);
+    let workers = cluster.fork(2);
+    let mut address = String::new();
+    for (worker, most) in workers.iter().zip([1, 3]) {
+        cluster.tell(worker, json!({ "do": "listen", "address": ANYWHERE, "most": most }));
+        let said = cluster.message(worker, "listening").value;
+        address = said["listening"].as_str().unwrap().to_owned();
+    }
+    let mut clients: Vec<_> = (0..4).map(|_| Lines::connect(&address).unwrap()).collect();
+    let mut answers: Vec<_> = clients.iter_mut().map(|one| one.ask("x").unwrap()).collect();
+    answers.sort();
+    assert_eq!(answers, [1, 2, 2, 2]);
+    let mut next: Vec<_> = (0..2).map(|_| Lines::connect(&address).unwrap()).collect();
+    for client in &mut next {
+        client.say("x").unwrap();
+    }
+    for client in &mut next {
+        clients.remove(0);
+        client.hear("x").unwrap();
+    }
+}
+
+/// A worker that can open no more files loses no connection: others get it.
+#[test]
+fn connections_without_a_number_left_go_to_others() {
+    let cluster = obedient(Policy::RoundRobin);
+    let poor = ForkOptions::new().exec("/bin/sh").args([
+        "-c",
+        "ulimit -n 48; exec \"$0\" worker",
+        fixture().to_str().unwrap(),
+    ]);
+    let workers = [
+        cluster.with(move |master| master.fork_with(&poor).unwrap()),
+        cluster.with(|master| master.fork().unwrap()),
+    ];
+    let address = listen(&cluster, &workers[0], ANYWHERE).unwrap();
+    listen(&cluster, &workers[1], ANYWHERE).unwrap();
+    let mut held = Vec::new();
+    let mut answers = [0; 2];
+    for _ in 0..150 {
+        let mut client = Lines::connect(&address).unwrap();
+        answers[client.ask("x").unwrap() as usize - 1] += 1;
+        held.push(client);
+    }
+    assert!((10..48).contains(&answers[0]), "{answers:?}");
 }
 
 #[test]

@@ -63,8 +63,11 @@ impl Ticket {
 
 impl Drop for Ticket {
     fn drop(&mut self) {
-        if let Some(gate) = self.gate.upgrade() {
-            gate.end();
+        if let Some(gate) = self.gate.upgrade()
+            && gate.end()
+            && let Some(core) = &self.core
+        {
+            core.tell_room(&gate);
         }
         if let Some(core) = &self.core {
             core.end();

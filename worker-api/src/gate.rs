@@ -10,11 +10,13 @@ use std::{
 };
 
 use mio::{Registry, Token};
-use socket2::SockAddr;
+use nix::sys::resource::{Resource, getrlimit};
+use socket2::{SockAddr, SockRef};
 
 use crate::{
     latch::{Latch, Reason},
     sys,
+    wire::{Passed, take},
 };
 
 /// After so many accepts a worker leaves the socket's queue of waiters and joins its end. The
@@ -35,12 +37,41 @@ pub(crate) struct Gate {
     turn: AtomicU32,
     /// A connection was taken since the last look.
     breath: AtomicBool,
+    /// The last connection of a lane had one of the last numbers there are.
+    is_short: AtomicBool,
+    /// The last number of a descriptor in this process.
+    last: RawFd,
+}
+
+/// So close to the end of its numbers a process makes sure that there is one, before it takes a
+/// connection from a lane: one without a number would be lost.
+const NEAR: RawFd = 16;
+
+/// A connection that the gate let in.
+#[derive(Debug)]
+pub(crate) struct Admitted<T> {
+    pub(crate) socket: OwnedFd,
+    pub(crate) peer: Option<SockAddr>,
+    /// What counts it.
+    pub(crate) count: T,
+    /// The master wants to hear that it was taken.
+    pub(crate) tell: bool,
+}
+
+/// What is to be done after an accept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Turn {
+    /// It was the last of this worker's turn.
+    pub(crate) is_over: bool,
+    pub(crate) is_full: bool,
 }
 
 #[derive(Debug)]
 struct Way {
-    /// None when connections are handed over, and after the end.
+    /// None when connections come over the channel, and after the end.
     socket: Option<Arc<OwnedFd>>,
+    /// The socket is a lane, from which nobody else takes.
+    is_lane: bool,
     door: Door,
     /// Whether the socket is in the door's epoll.
     inside: bool,
@@ -59,7 +90,7 @@ enum Door {
 impl Gate {
     /// For a listener that may have `most` connections at a time.
     pub(crate) fn new(latch: Latch, most: Option<usize>) -> Self {
-        let way = Way { socket: None, door: Door::Own, inside: false };
+        let way = Way { socket: None, is_lane: false, door: Door::Own, inside: false };
         Self {
             latch,
             way: RwLock::new(way),
@@ -68,6 +99,9 @@ impl Gate {
             most: most.unwrap_or(usize::MAX),
             turn: AtomicU32::new(0),
             breath: AtomicBool::new(false),
+            is_short: AtomicBool::new(true),
+            last: getrlimit(Resource::RLIMIT_NOFILE)
+                .map_or(0, |(soft, _)| RawFd::try_from(soft).unwrap_or(RawFd::MAX)),
         }
     }
 
@@ -93,6 +127,16 @@ impl Gate {
         if !self.is_closed() {
             way.socket = Some(Arc::new(socket));
         }
+    }
+
+    /// Takes connections from this lane from now on.
+    pub(crate) fn install_lane(&self, lane: OwnedFd) {
+        self.install(lane);
+        self.write().is_lane = true;
+    }
+
+    pub(crate) fn is_lane(&self) -> bool {
+        self.read().is_lane
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -151,7 +195,7 @@ impl Gate {
     fn make_room(&self, way: &mut Way) {
         let was_inside = way.inside;
         self.leave(way);
-        if let Some(socket) = way.socket.as_ref().filter(|_| was_inside) {
+        if let Some(socket) = way.socket.as_ref().filter(|_| was_inside && !way.is_lane) {
             sys::pass_on(socket.as_fd());
         }
     }
@@ -167,7 +211,8 @@ impl Gate {
     /// taken one in this round, and will be told again if more are there. Saves the system
     /// call that would find none, and spreads a burst.
     pub(crate) fn take_breath(&self) -> bool {
-        self.breath.swap(false, SeqCst) && matches!(self.read().door, Door::Foreign(..))
+        let way = self.read();
+        self.breath.swap(false, SeqCst) && !way.is_lane && matches!(way.door, Door::Foreign(..))
     }
 
     /// Takes a connection off the socket and counts it. What `count` does is done before
@@ -176,7 +221,7 @@ impl Gate {
         &self,
         nonblocking: bool,
         count: impl FnOnce() -> T,
-    ) -> io::Result<(OwnedFd, SockAddr, T)> {
+    ) -> io::Result<Admitted<T>> {
         let way = self.read();
         let Some(socket) = &way.socket else { return Err(io::ErrorKind::WouldBlock.into()) };
         if !self.reserve() {
@@ -184,13 +229,46 @@ impl Gate {
             self.leave_if_full();
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        let accepted =
-            sys::accept(socket.as_fd(), nonblocking).map(|(socket, peer)| (socket, peer, count()));
+        let accepted = match way.is_lane {
+            false => sys::accept(socket.as_fd(), nonblocking)
+                .map(|(socket, peer)| Some((socket, Some(peer), false))),
+            true => self.take(socket.as_fd(), nonblocking),
+        };
+        let admitted = accepted.map(|one| {
+            one.map(|(socket, peer, tell)| Admitted { socket, peer, count: count(), tell })
+        });
         drop(way);
-        if accepted.is_err() {
+        if !matches!(admitted, Ok(Some(_))) {
             self.end();
         }
-        accepted
+        admitted?.ok_or_else(|| {
+            self.dry_up();
+            io::ErrorKind::WouldBlock.into()
+        })
+    }
+
+    /// Takes a connection from a lane; none if no more will come.
+    fn take(
+        &self,
+        lane: BorrowedFd<'_>,
+        nonblocking: bool,
+    ) -> io::Result<Option<(OwnedFd, Option<SockAddr>, bool)>> {
+        if self.is_short.load(SeqCst) {
+            drop(lane.try_clone_to_owned()?);
+        }
+        let Some(Passed { connection, tell }) = take(lane)? else { return Ok(None) };
+        self.is_short.store(connection.as_raw_fd() >= self.last - NEAR, SeqCst);
+        if !nonblocking {
+            SockRef::from(&connection).set_nonblocking(false)?;
+        }
+        Ok(Some((connection, None, tell)))
+    }
+
+    /// The master has closed the lane; why is said in the channel.
+    fn dry_up(&self) {
+        let mut way = self.write();
+        self.leave(&mut way);
+        way.socket = None;
     }
 
     /// Counts a connection in advance, if there is room for it.
@@ -201,7 +279,9 @@ impl Gate {
 
     /// Runs something with the socket, while there is one.
     pub(crate) fn with_socket<T>(&self, act: impl FnOnce(BorrowedFd<'_>) -> T) -> Option<T> {
-        let socket = self.read().socket.clone()?; // no lock is held while others' code runs
+        let way = self.read();
+        let socket = way.socket.clone().filter(|_| !way.is_lane)?;
+        drop(way); // no lock is held while others' code runs
         Some(act(socket.as_fd()))
     }
 
@@ -216,16 +296,17 @@ impl Gate {
     }
 
     /// After each accept: makes way for other workers when it is time, or when there is no more
-    /// room. Whether it was the last of this worker's turn.
-    pub(crate) fn make_way(&self) -> bool {
+    /// room.
+    pub(crate) fn make_way(&self) -> Turn {
         self.breath.store(true, SeqCst);
-        let turn_is_over = self.turn.fetch_add(1, SeqCst) + 1 >= TURN;
-        if !self.has_room(0) {
+        let is_over = self.turn.fetch_add(1, SeqCst) + 1 >= TURN;
+        let is_full = !self.has_room(0);
+        if is_full {
             self.leave_if_full();
-        } else if turn_is_over {
+        } else if is_over {
             self.go_to_the_end();
         }
-        turn_is_over
+        Turn { is_over, is_full }
     }
 
     /// The end of a connection has us enter again, before or after.
@@ -238,6 +319,9 @@ impl Gate {
 
     fn go_to_the_end(&self) {
         self.turn.store(0, SeqCst);
+        if self.is_lane() {
+            return; // where nobody else waits
+        }
         let mut way = self.write();
         if way.inside {
             self.leave(&mut way);
@@ -247,13 +331,12 @@ impl Gate {
         }
     }
 
-    /// A connection has ended.
-    pub(crate) fn end(&self) {
-        let live = self.live.fetch_sub(1, SeqCst);
-        if live == self.most
-            && let Err(error) = self.enter(&mut self.write())
-        {
+    /// A connection has ended; whether there is room since.
+    pub(crate) fn end(&self) -> bool {
+        let was_full = self.live.fetch_sub(1, SeqCst) == self.most;
+        if was_full && let Err(error) = self.enter(&mut self.write()) {
             log::error!("cannot wait for connections any more: {error}");
         }
+        was_full
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     Address, Connection, Error, ListenOptions, Result,
     connection::{Ticket, address},
     endpoint::State,
-    gate::Gate,
+    gate::{Admitted, Gate},
     latch::{Latch, Reason, Signal, wait},
     own,
     roster::Roster,
@@ -42,7 +42,7 @@ pub struct Listener {
     /// What the first worker had for all.
     data: Value,
     unix: bool,
-    /// Connections come over the channel.
+    /// Connections come over the channel, each in a message.
     handed: bool,
     _file: Option<SocketFile>,
 }
@@ -194,6 +194,18 @@ impl Listener {
         (self, port)
     }
 
+    /// Takes connections from a lane of the master's.
+    pub(crate) fn take_from(
+        self,
+        lane: OwnedFd,
+        sockname: Option<Sockname>,
+    ) -> (Self, Option<u16>) {
+        let (mut listener, port) = self.handed(sockname);
+        listener.gate.install_lane(lane);
+        listener.handed = false;
+        (listener, port)
+    }
+
     /// Waits for the next connection, which blocks as std's do. `None`: this worker is to
     /// leave, or the listener is closed.
     ///
@@ -254,9 +266,18 @@ impl Listener {
 
     fn accept_now(&self, nonblocking: bool) -> io::Result<Connection> {
         let count = || Ticket::new(self.tie.core(), &self.gate);
-        let (socket, peer, ticket) = self.gate.accept(nonblocking, count)?;
-        let connection = Connection::new(socket, Some(peer), self.unix, ticket);
-        if self.gate.make_way() {
+        let Admitted { socket, peer, count, tell } = self.gate.accept(nonblocking, count)?;
+        let connection = Connection::new(socket, peer, self.unix, count);
+        if let (true, Tie::Worker(core, key, id)) = (tell, &self.tie) {
+            core.tell_taken(key, *id);
+        }
+        let turn = self.gate.make_way();
+        if turn.is_full
+            && let Some(core) = self.tie.core()
+        {
+            core.tell_room(&self.gate);
+        }
+        if turn.is_over {
             self.serve_channel(); // a busy loop may never see it otherwise
         }
         Ok(connection)

@@ -66,8 +66,10 @@ impl Census {
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) key: String,
-    /// Present: accept yourself. Absent: connections are handed over.
+    /// Present: accept yourself. Absent: connections come over the channel.
     pub(crate) socket: Option<OwnedFd>,
+    /// The socket is a lane, from which to take connections.
+    pub(crate) is_lane: bool,
     pub(crate) sockname: Option<Sockname>,
     /// What the first worker on this address had for all.
     pub(crate) data: Value,
@@ -96,6 +98,8 @@ struct Serving {
     signal: Signal,
     offers: VecDeque<Offer>,
     gate: Arc<Gate>,
+    /// The master was told that there is no room.
+    is_full: bool,
 }
 
 /// Listeners with the same tuple are told apart by an index.
@@ -256,9 +260,17 @@ impl Roster {
             }
             Ok((key, socket)) => {
                 let tuple = Some(tuple(&query));
-                let serving = Serving { id: seq, tuple, signal, offers: VecDeque::new(), gate };
+                let serving = Serving {
+                    id: seq,
+                    tuple,
+                    signal,
+                    offers: VecDeque::new(),
+                    gate,
+                    is_full: false,
+                };
                 self.serving.insert(key.clone(), serving);
-                Ok(Answer { key, socket, sockname: reply.sockname, data: reply.data })
+                let is_lane = reply.lane && socket.is_some();
+                Ok(Answer { key, socket, is_lane, sockname: reply.sockname, data: reply.data })
             }
         };
         self.answers.insert(seq, answer);
@@ -282,7 +294,8 @@ impl Roster {
         }
         let id = self.next_number();
         let key = format!("own:{id}");
-        let serving = Serving { id, tuple: None, signal, offers: VecDeque::new(), gate };
+        let serving =
+            Serving { id, tuple: None, signal, offers: VecDeque::new(), gate, is_full: false };
         self.serving.insert(key.clone(), serving);
         Ok((key, id))
     }
@@ -295,6 +308,27 @@ impl Roster {
         let Offer { socket, seq } = offer?;
         self.accept(true, seq, port);
         Some(socket)
+    }
+
+    pub(crate) fn tell_taken(&mut self, key: &str, id: u64, port: &mut Port) {
+        if self.serving.get(key).is_some_and(|serving| serving.id == id) {
+            self.post(Act::Taken { key: key.to_owned() }, port);
+        }
+    }
+
+    /// Tells the master whether the gate of a lane has room, if that is news. Under the lock, so
+    /// that what is said last is true.
+    pub(crate) fn tell_room(&mut self, gate: &Arc<Gate>, port: &mut Port) {
+        let mut all = self.serving.iter_mut();
+        let Some((key, serving)) = all.find(|(_, one)| Arc::ptr_eq(&one.gate, gate)) else {
+            return;
+        };
+        let is_full = !gate.has_room(0);
+        if std::mem::replace(&mut serving.is_full, is_full) == is_full {
+            return;
+        }
+        let key = key.clone();
+        self.post(if is_full { Act::Full { key } } else { Act::Room { key } }, port);
     }
 
     /// Lets go of a listener; connections that were handed over and not taken go back.

@@ -95,6 +95,24 @@ impl Core {
         state.settle();
     }
 
+    /// Says that a connection was taken of which the master wants to hear.
+    pub(crate) fn tell_taken(&self, key: &str, id: u64) {
+        let mut state = self.endpoint.lock();
+        let state = &mut *state;
+        state.router.tell_taken(key, id, &mut state.port);
+        state.settle();
+    }
+
+    /// Says whether a listener with a lane has room, if the master does not know.
+    pub(crate) fn tell_room(&self, gate: &Arc<Gate>) {
+        if gate.is_lane() {
+            let mut state = self.endpoint.lock();
+            let state = &mut *state;
+            state.router.tell_room(gate, &mut state.port);
+            state.settle();
+        }
+    }
+
     /// Asks the master to listen, and waits for its answer.
     fn ask(&self, query: Query, signal: Signal, gate: &Arc<Gate>) -> io::Result<Asked> {
         let (id, query) = {
@@ -164,7 +182,7 @@ impl Worker {
             idle: tokio::sync::Notify::new(),
         });
         let worker = Self { core };
-        worker.post(Act::Online);
+        worker.post(Act::Online { lane: true });
         Ok(worker)
     }
 
@@ -225,9 +243,10 @@ impl Worker {
         let latch = Latch::new(Some(self.core.endpoint.socket()), &signal)?;
         let gate = Arc::new(Gate::new(latch, options.max_connections));
         let Asked { id, query, answer } = self.core.ask(query, signal, &gate)?;
-        let Answer { key, socket, sockname, data } = answer;
+        let Answer { key, socket, is_lane, sockname, data } = answer;
         let listener = Listener::shared(&self.core, Arc::clone(&gate), key, data, id, address);
         let (listener, port) = match socket {
+            Some(lane) if is_lane => listener.take_from(lane, sockname),
             Some(socket) => {
                 open_up_if_forgotten(&query);
                 listener.check_port(&socket, &query)?;

@@ -68,7 +68,7 @@ fn a_worker_finds_its_channel() {
     let (mut master, theirs) = Master::pair();
     let variables = [(CHANNEL, "0"), (ID, "7"), (MODE, "json")];
     let child = Again::start("a_worker_finds_its_channel", theirs, &variables);
-    assert_eq!(master.act(), (Act::Online, Some(0)));
+    assert_eq!(master.act(), (Act::Online { lane: true }, Some(0)));
     let (Act::Query(query), seq) = master.act() else { panic!("no question") };
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let _client = std::net::TcpStream::connect(socket.local_addr().unwrap()).unwrap();
@@ -110,7 +110,7 @@ fn what_node_reads_as_zero_is_a_worker_as_well() {
     let (mut master, theirs) = Master::pair();
     let variables = [(CHANNEL, "0"), (ID, "none")];
     let child = Again::start("what_node_reads_as_zero_is_a_worker_as_well", theirs, &variables);
-    assert_eq!(master.act().0, Act::Online);
+    assert_eq!(master.act().0, Act::Online { lane: true });
     master.expect_end();
     child.succeeds();
 }

@@ -89,7 +89,7 @@ impl Socket {
     pub(super) fn forget(&mut self, worker: u32) {
         self.members.remove(&worker);
         if let Some(desk) = &mut self.desk {
-            desk.turns.leave(worker);
+            desk.leave(worker);
         }
     }
 

@@ -5,6 +5,7 @@ use std::{
     os::fd::{OwnedFd, RawFd},
     path::PathBuf,
     sync::Arc,
+    time::Instant,
 };
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,9 @@ use worker_api::wire::{Luggage, Packing, SocketFile};
 
 use super::{
     Listeners,
-    desk::{Arrived, Desk},
+    arrived::Arrived,
+    desk::Desk,
+    lane::{Lane, LaneState, WINDOW},
     socket::Socket,
 };
 use crate::schedule::Rule;
@@ -43,6 +46,15 @@ struct DeskState {
     members: Vec<(u32, bool)>,
     /// The connections, each with the worker that has it and the number of its message.
     connections: Vec<(RawFd, Option<(u32, u64)>)>,
+    /// The lanes of workers that have one.
+    #[serde(default)]
+    lanes: Vec<(u32, LaneState)>,
+    #[serde(default = "usual_window")]
+    window: u32,
+}
+
+fn usual_window() -> u32 {
+    WINDOW
 }
 
 impl Listeners {
@@ -113,14 +125,22 @@ impl Desk {
         let connections = self.turns.inventory();
         DeskState {
             members: self.turns.members().collect(),
-            connections: connections.map(|(one, with)| (packing.add(&one.socket), with)).collect(),
+            connections: connections
+                .filter_map(|(one, with)| Some((packing.add(one.socket()?), with)))
+                .collect(),
+            lanes: self.lanes.iter().map(|(&id, lane)| (id, lane.state(packing))).collect(),
+            window: self.window,
         }
     }
 
     fn restore(state: DeskState, rule: Option<&Rule>, luggage: &Luggage) -> io::Result<Self> {
-        let mut desk = Self::new(rule.map(Rule::for_listener));
+        let mut desk = Self::new(rule.map(Rule::for_listener), state.window);
+        desk.look_at = Some(Instant::now());
+        for (worker, lane) in state.lanes {
+            desk.lanes.insert(worker, Lane::restore(lane, state.window, luggage)?);
+        }
         for (worker, _) in &state.members {
-            desk.turns.join(*worker);
+            desk.turns.join(*worker, desk.lanes.contains_key(worker));
         }
         for (number, with) in state.connections {
             let socket: Arc<OwnedFd> = luggage.share(number)?;

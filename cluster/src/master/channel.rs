@@ -6,7 +6,7 @@ use worker_api::{
 };
 
 use super::Master;
-use crate::{Event, State, WorkerRef};
+use crate::{Event, State, WorkerRef, listeners::News};
 
 /// What one look at a channel has found.
 enum Look {
@@ -112,7 +112,10 @@ impl Master {
         let id = worker.id();
         self.has_spoken(id);
         match act {
-            Act::Online => {
+            Act::Online { lane } => {
+                if let Some(member) = self.workers.get_mut(&id) {
+                    member.takes_lanes = lane;
+                }
                 if worker.state() == State::Starting {
                     worker.set_state(State::Online);
                     log::debug!("{worker} is online");
@@ -126,6 +129,9 @@ impl Master {
                 self.report(Event::Ready { worker: worker.clone() });
             }
             Act::Close { key } => self.let_go(worker, &key),
+            Act::Taken { key } => self.listeners.hear(id, &key, News::Taken),
+            Act::Full { key } => self.listeners.hear(id, &key, News::Full),
+            Act::Room { key } => self.listeners.hear(id, &key, News::Room),
             Act::ExitedAfterDisconnect => {
                 worker.set_exited_after_disconnect();
                 if let Some(member) = self.workers.get_mut(&id) {

@@ -8,7 +8,7 @@ use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider};
 use super::{Master, channel::number};
 use crate::{
     Event, WorkerRef,
-    listeners::{Answer, HandOver},
+    listeners::{Answer, HandOver, Turn},
 };
 
 /// How sockets are announced: what Node's cluster module expects.
@@ -43,7 +43,8 @@ impl Master {
         if worker.outlet().riders() >= self.settings.socket_limit() {
             return Err(Errno::EMFILE.into());
         }
-        let answer = self.listeners.ask(worker.id(), query, &self.settings)?;
+        let takes_lanes = self.workers.get(&worker.id()).is_some_and(|one| one.takes_lanes);
+        let answer = self.listeners.ask(worker.id(), query, &self.settings, takes_lanes)?;
         if let Some(number) = answer.watch
             && let Err(error) = self.watch(number)
         {
@@ -56,11 +57,12 @@ impl Master {
     fn give(&mut self, worker: &WorkerRef, answer: Answer, seq: Option<u64>) {
         let reply = Reply {
             ack: number(seq),
-            errno: answer.socket.is_some().then_some(0),
+            errno: (answer.socket.is_some() && !answer.is_lane).then_some(0),
             key: Some(answer.key),
             data: answer.data,
             sockname: answer.sockname,
             accepted: None,
+            lane: answer.is_lane,
         };
         let Some(descriptor) = answer.socket else {
             self.post(worker, Act::Reply(reply));
@@ -99,7 +101,11 @@ impl Master {
         let now = Instant::now();
         for _ in 0..BATCH {
             let open = |id: u32| self.workers.get(&id)?.worker.connections();
-            let Some(next) = self.listeners.hand_over(self.seq, now, &open) else { return };
+            let next = match self.listeners.hand_over(self.seq, now, &open) {
+                Turn::Offer(next) => next,
+                Turn::More => break,
+                Turn::Over => return,
+            };
             let number = self.next_seq();
             self.offer(next, number);
         }

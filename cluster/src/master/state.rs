@@ -53,6 +53,8 @@ struct WorkerState {
     offers: Vec<(u64, usize)>,
     is_leaving: bool,
     has_spoken: bool,
+    #[serde(default)]
+    takes_lanes: bool,
 }
 
 impl Master {
@@ -103,10 +105,11 @@ impl Master {
         let (id, slot) = (state.id, state.slot);
         let (offers, is_leaving, has_spoken) =
             (state.offers.iter().copied().collect(), state.is_leaving, state.has_spoken);
+        let takes_lanes = state.takes_lanes;
         let worker = state.restore(self, luggage)?;
         let channel = worker.outlet().descriptor();
         self.watch_worker(&worker, channel)?;
-        let member = Member { worker, slot, offers, is_leaving, has_spoken };
+        let member = Member { worker, slot, offers, is_leaving, has_spoken, takes_lanes };
         self.workers.insert(id, member);
         self.unread.insert(id);
         Ok(())
@@ -133,6 +136,7 @@ impl Member {
             offers: self.offers.iter().map(|(&number, &place)| (number, place)).collect(),
             is_leaving: self.is_leaving,
             has_spoken: self.has_spoken,
+            takes_lanes: self.takes_lanes,
         }
     }
 }

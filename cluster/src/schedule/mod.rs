@@ -27,7 +27,7 @@ use worker_api::Address;
 
 pub use least_connections::LeastConnections;
 pub use sticky::Sticky;
-pub(crate) use turns::{Choice, Turns};
+pub(crate) use turns::{Choice, Next, Standing, Turns};
 
 /// A connection that somebody is to get.
 #[non_exhaustive]

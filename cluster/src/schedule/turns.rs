@@ -19,9 +19,9 @@ const LONGEST_QUEUE: usize = 64;
 /// The workers of one listener and the connections between the master and them. No I/O and no
 /// clock: a connection is any `C`, a question is known by its number.
 ///
-/// A connection stays here until its worker has taken it. The master accepts only while
-/// somebody is free, so there is never one more than there are workers, but for those that wait
-/// for one whom a rule has chosen.
+/// A connection stays here until its worker has taken it, or is in the worker's lane. The master
+/// accepts only while somebody is free, so there is never one more than there are workers, but
+/// for those that wait for one whom a rule has chosen, and those that were taken back.
 #[derive(Debug)]
 pub(crate) struct Turns<C> {
     members: BTreeMap<u32, Member<C>>,
@@ -35,9 +35,29 @@ pub(crate) struct Turns<C> {
     candidates: Vec<Candidate>,
 }
 
+/// What is in a worker's lane.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Standing {
+    /// How many connections may be put into it.
+    pub(crate) credit: u32,
+    /// How many are in it.
+    pub(crate) coming: u64,
+}
+
+/// How a connection gets to its worker.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<C> {
+    /// In a message: [`held`](Turns::held) is the connection until the worker answers.
+    Offer(u32),
+    /// By the lane, and it is the worker's then.
+    Lane(u32, C),
+}
+
 #[derive(Debug)]
 struct Member<C> {
     holds: Option<(u64, C)>,
+    /// Present: it has a lane.
+    lane: Option<Standing>,
     /// What a rule wants it to have as soon as it is free.
     queue: VecDeque<C>,
     /// How many it was handed and did not give back, and the fewest of the others when it came.
@@ -64,15 +84,25 @@ impl<C> fmt::Debug for Choice<'_, C> {
 }
 
 impl<C> Member<C> {
+    fn begin_to_rest(&mut self, now: Instant) {
+        self.rests_until = Some(now + self.rest);
+        self.rest = (self.rest * 2).min(LONGEST_REST);
+    }
+
     fn candidate(&self, id: u32, open: Option<u64>) -> Candidate {
         let coming = self.queue.len() as u64;
-        let in_flight = u64::from(self.holds.is_some());
-        let connections = open.map_or(self.given, |open| open + in_flight) + coming;
-        Candidate { id, credit: self.is_free.into(), connections }
+        let in_flight = self.lane.map_or(self.holds.is_some().into(), |lane| lane.coming);
+        let connections =
+            open.map_or(self.given, |open| open.saturating_add(in_flight)).saturating_add(coming);
+        let credit = match self.is_free {
+            true => self.lane.map_or(1, |lane| lane.credit.max(1)),
+            false => 0,
+        };
+        Candidate { id, credit, connections }
     }
 }
 
-impl<C: Clone> Turns<C> {
+impl<C> Turns<C> {
     pub(crate) fn new() -> Self {
         Self {
             members: BTreeMap::new(),
@@ -83,12 +113,13 @@ impl<C: Clone> Turns<C> {
         }
     }
 
-    /// A worker listens.
-    pub(crate) fn join(&mut self, worker: u32) {
+    /// A worker listens, and takes connections from a lane or not.
+    pub(crate) fn join(&mut self, worker: u32, has_lane: bool) {
         let fewest = self.members.values().map(|member| member.given).min();
         if let Entry::Vacant(place) = self.members.entry(worker) {
             place.insert(Member {
                 holds: None,
+                lane: has_lane.then(Standing::default),
                 queue: VecDeque::new(),
                 given: fewest.unwrap_or(0),
                 is_free: false,
@@ -157,22 +188,78 @@ impl<C: Clone> Turns<C> {
     }
 
     /// The next connection and the worker that gets it, if there are both; `number` is that of
-    /// the message which hands it over.
+    /// the message which hands it over, if it is one.
     pub(crate) fn hand_over(
         &mut self,
         number: u64,
         choice: Option<Choice<'_, C>>,
-    ) -> Option<(u32, C)> {
+    ) -> Option<Next<C>> {
         let (worker, connection) = match self.next_reserved() {
             Some(next) => next,
             None => self.next_waiting(choice)?,
         };
         self.set_busy(worker);
-        if let Some(member) = self.members.get_mut(&worker) {
-            member.holds = Some((number, connection.clone()));
-            member.given += 1;
+        let member = self.members.get_mut(&worker)?;
+        member.given += 1;
+        if member.lane.is_some() {
+            self.set_free(worker); // but now it is the last
+            return Some(Next::Lane(worker, connection));
         }
-        Some((worker, connection))
+        member.holds = Some((number, connection));
+        Some(Next::Offer(worker))
+    }
+
+    /// What a worker has in hand and may not have taken.
+    pub(crate) fn held(&mut self, worker: u32) -> Option<&mut C> {
+        Some(&mut self.members.get_mut(&worker)?.holds.as_mut()?.1)
+    }
+
+    /// How it stands with a worker's lane, for the rule.
+    pub(crate) fn note(&mut self, worker: u32, standing: Standing) {
+        if let Some(Member { lane: Some(lane), .. }) = self.members.get_mut(&worker) {
+            *lane = standing;
+        }
+    }
+
+    /// A lane takes no more for now.
+    pub(crate) fn full(&mut self, worker: u32) {
+        self.set_busy(worker);
+    }
+
+    /// A lane has room, unless its worker rests.
+    pub(crate) fn room(&mut self, worker: u32) {
+        if self.members.get(&worker).is_some_and(|member| member.rests_until.is_none()) {
+            self.set_free(worker);
+        }
+    }
+
+    /// A connection that was in a lane, or that the lane did not take. Of several the last comes
+    /// first.
+    pub(crate) fn give_back(&mut self, worker: u32, connection: C) {
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.given = member.given.saturating_sub(1);
+        }
+        self.waiting.push_front(connection);
+    }
+
+    /// A worker takes nothing from its lane: it is left alone for a while.
+    pub(crate) fn rest(&mut self, worker: u32, now: Instant) {
+        self.set_busy(worker);
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.begin_to_rest(now);
+        }
+    }
+
+    /// A worker takes what is in its lane.
+    pub(crate) fn is_well(&mut self, worker: u32) {
+        if let Some(member) = self.members.get_mut(&worker) {
+            member.rest = FIRST_REST;
+        }
+    }
+
+    /// Whether anybody is free who is none of these.
+    pub(crate) fn has_others(&self, than: &[u32]) -> bool {
+        self.free.iter().any(|worker| !than.contains(worker))
     }
 
     /// What waits for somebody who is free now.
@@ -239,9 +326,8 @@ impl<C: Clone> Turns<C> {
     pub(crate) fn refused(&mut self, worker: u32, number: u64, now: Instant) {
         let Some(member) = self.members.get_mut(&worker) else { return };
         if let Some((_, connection)) = member.holds.take_if(|(held, _)| *held == number) {
-            member.rests_until = Some(now + member.rest);
-            member.rest = (member.rest * 2).min(LONGEST_REST);
-            member.given -= 1;
+            member.begin_to_rest(now);
+            member.given = member.given.saturating_sub(1);
             self.waiting.push_front(connection);
             if member.is_leaving {
                 self.leave(worker);

@@ -14,4 +14,5 @@ pub(crate) use inherited::{claim, copy, forget_variable};
 pub(crate) use page::Page;
 #[cfg(feature = "tokio")]
 pub(crate) use reactor::watch;
-pub(crate) use rights::{receive, transmit};
+pub use rights::unread;
+pub(crate) use rights::{receive, receive_one, transmit};

@@ -112,3 +112,49 @@ pub(crate) fn transmit(
     let count = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
     if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
 }
+
+/// Reads one byte and the descriptor with it, without waiting; `None` at the end.
+pub(crate) fn receive_one(socket: BorrowedFd<'_>) -> io::Result<Option<(u8, Option<OwnedFd>)>> {
+    const ONE: usize = control_space(1);
+    let mut control = Control::<ONE> { bytes: [0; ONE] };
+    let mut byte = 0u8;
+    let mut part = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    // SAFETY: all zeros is a valid msghdr; every pointer put into it outlives the call.
+    let mut header: libc::msghdr = unsafe { mem::zeroed() };
+    header.msg_iov = &raw mut part;
+    header.msg_iovlen = 1;
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = ONE as _;
+    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    // SAFETY: the header describes memory of ours, writable for the lengths it states.
+    match unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) } {
+        count if count < 0 => return Err(io::Error::last_os_error()),
+        0 => return Ok(None),
+        _ => {}
+    }
+    // SAFETY: recvmsg filled the header and the control bytes, where there is room for one
+    // message with one number.
+    let descriptor = unsafe {
+        let message = libc::CMSG_FIRSTHDR(&raw const header);
+        let has_one = !message.is_null()
+            && (*message).cmsg_level == libc::SOL_SOCKET
+            && (*message).cmsg_type == libc::SCM_RIGHTS;
+        // The kernel made this number for us just now: we are its only owner.
+        has_one.then(|| {
+            OwnedFd::from_raw_fd(ptr::read_unaligned(libc::CMSG_DATA(message).cast::<RawFd>()))
+        })
+    };
+    Ok(Some((byte, descriptor)))
+}
+
+/// How many bytes wait to be read from a stream socket.
+///
+/// # Errors
+///
+/// What the system says.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut count: libc::c_int = 0;
+    // SAFETY: FIONREAD writes one int, which lives through the call.
+    let code = unsafe { libc::ioctl(socket.as_raw_fd(), libc::FIONREAD, &raw mut count) };
+    if code < 0 { Err(io::Error::last_os_error()) } else { Ok(count.max(0) as usize) }
+}

@@ -116,7 +116,7 @@ mod tests {
             ("data", Value::Undefined),
             ("seq", 3.into()),
         ]);
-        let packet = Packet::Cluster(Cluster { seq: Some(3), act: Act::Online });
+        let packet = Packet::Cluster(Cluster { seq: Some(3), act: Act::Online { lane: false } });
         assert_eq!(read(&online).unwrap(), packet);
     }
 

@@ -19,7 +19,10 @@ pub struct Cluster {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Act {
     /// Worker: I am up.
-    Online,
+    Online {
+        /// It takes connections from lanes, if the master has any. An extension; Node ignores it.
+        lane: bool,
+    },
     /// Worker: I want to listen.
     Query(Query),
     /// Worker: I listen; the query again, with the real port.
@@ -31,6 +34,22 @@ pub enum Act {
     },
     /// Worker: I no longer listen.
     Close {
+        /// The listener's key.
+        key: String,
+    },
+    /// Worker: I have taken the connection of which you wanted to hear, and all before it. An
+    /// extension, as all that is about lanes.
+    Taken {
+        /// The listener's key.
+        key: String,
+    },
+    /// Worker: I want no more connections.
+    Full {
+        /// The listener's key.
+        key: String,
+    },
+    /// Worker: I want connections again.
+    Room {
         /// The listener's key.
         key: String,
     },
@@ -104,6 +123,10 @@ impl Query {
             self.index
         )
     }
+}
+
+fn is_false(on: &bool) -> bool {
+    !on
 }
 
 /// A number, or nothing where Node says `false` or `null`.
@@ -203,6 +226,9 @@ pub struct Reply {
     /// To a connection: whether the worker took it.
     #[serde(default)]
     pub accepted: Option<bool>,
+    /// To a [`Query`]: the descriptor is a lane, from which to take connections. An extension.
+    #[serde(default)]
+    pub lane: bool,
 }
 
 /// Where a socket listens.
@@ -245,11 +271,14 @@ impl Cluster {
         let (cmd, seq) = ("NODE_CLUSTER", self.seq);
         let simple = |act, key| Line::Simple { cmd, act, key, seq };
         match &self.act {
-            Act::Online => simple("online", None),
+            Act::Online { lane } => Line::Online { cmd, act: "online", lane: *lane, seq },
             Act::Query(query) => Line::Query { cmd, act: "queryServer", query, seq },
             Act::Listening(query) => Line::Query { cmd, act: "listening", query, seq },
             Act::NewConnection { key } => simple("newconn", Some(key.as_str())),
             Act::Close { key } => simple("close", Some(key.as_str())),
+            Act::Taken { key } => simple("taken", Some(key.as_str())),
+            Act::Full { key } => simple("full", Some(key.as_str())),
+            Act::Room { key } => simple("room", Some(key.as_str())),
             Act::Disconnect => simple("disconnect", None),
             Act::Ready => simple("ready", None),
             Act::Tick => simple("tick", None),
@@ -259,13 +288,14 @@ impl Cluster {
                 Reply { ack, accepted: Some(accepted), .. } => {
                     Line::Taken { cmd, ack: *ack, accepted: *accepted, seq }
                 }
-                Reply { ack, errno, key: Some(key), data, sockname, .. } => Line::Listen {
+                Reply { ack, errno, key: Some(key), data, sockname, lane, .. } => Line::Listen {
                     cmd,
                     errno: *errno,
                     key,
                     ack: *ack,
                     data,
                     sockname: sockname.as_ref(),
+                    lane: *lane,
                     seq,
                 },
                 Reply { ack, .. } => Line::Bare { cmd, ack: *ack, seq },
@@ -281,11 +311,14 @@ impl Act {
             _ => Err(Error::protocol(format!("{act} without a key"))),
         };
         Ok(match act.as_str() {
-            "online" => Self::Online,
+            "online" => Self::Online { lane: object.get("lane") == Some(&Value::Bool(true)) },
             "queryServer" => Self::Query(shape("queryServer", object)?),
             "listening" => Self::Listening(shape("listening", object)?),
             "newconn" => Self::NewConnection { key: key()? },
             "close" => Self::Close { key: key()? },
+            "taken" => Self::Taken { key: key()? },
+            "full" => Self::Full { key: key()? },
+            "room" => Self::Room { key: key()? },
             "disconnect" => Self::Disconnect,
             "ready" => Self::Ready,
             "tick" => Self::Tick,
@@ -304,6 +337,14 @@ fn shape<'de, T: Deserialize<'de>>(what: &str, object: Map<String, Value>) -> Re
 #[derive(Serialize)]
 #[serde(untagged)]
 enum Line<'a> {
+    Online {
+        cmd: &'static str,
+        act: &'static str,
+        #[serde(skip_serializing_if = "is_false")]
+        lane: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        seq: Option<u64>,
+    },
     Simple {
         cmd: &'static str,
         act: &'a str,
@@ -337,6 +378,8 @@ enum Line<'a> {
         data: &'a Value,
         #[serde(skip_serializing_if = "Option::is_none")]
         sockname: Option<&'a Sockname>,
+        #[serde(skip_serializing_if = "is_false")]
+        lane: bool,
         #[serde(skip_serializing_if = "Option::is_none")]
         seq: Option<u64>,
     },

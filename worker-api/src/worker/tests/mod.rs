@@ -1,6 +1,7 @@
 //! The worker against a master written by hand, line by line.
 
 mod balance;
+mod lanes;
 mod leaving;
 mod limits;
 mod listening;
@@ -53,7 +54,7 @@ fn pair() -> (Worker, Master) {
     let (one, socket) = UnixStream::pair().unwrap();
     let worker = Worker::new(7, one, Serialization::Json).unwrap();
     let mut master = Master { socket, bytes: Vec::new(), descriptors: Vec::new() };
-    master.expect(r#"{"cmd":"NODE_CLUSTER","act":"online","seq":0}"#);
+    master.expect(r#"{"cmd":"NODE_CLUSTER","act":"online","lane":true,"seq":0}"#);
     (worker, master)
 }
 
