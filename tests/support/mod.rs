@@ -15,14 +15,18 @@ pub(crate) use client::{Client, get, get_as, hear};
 pub(crate) use crew::{Crew, answers};
 pub(crate) use lines::Lines;
 pub(crate) use node::{Parent, node, script};
-pub(crate) use program::{
-    Program, example, fixture, kill, open_descriptors, process_is_gone, stopped,
-};
+pub(crate) use program::{Program, example, kill, open_descriptors, process_is_gone, stopped};
 
 use std::{
     fs::{File, OpenOptions},
+    path::Path,
     time::{Duration, Instant},
 };
+
+/// The program with the small roles that only tests need; see `tests/programs`.
+pub(crate) fn fixture() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_fixture"))
+}
 
 /// How long a test waits for anything before it fails. Generous, for machines under load.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);

@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{BufRead, BufReader, Write},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Condvar, Mutex, PoisonError},
     thread,
@@ -211,7 +211,8 @@ fn build_example(name: &str, release: bool) {
         command.env_remove(name);
     }
     let status = command
-        .args(["build", "--quiet", "--example", name, profile, "--features", features])
+        .args(["build", "--quiet", "--package", "cluster-house", "--example", name, profile])
+        .args(["--features", features])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(status.unwrap().success(), "the example {name} does not build");
@@ -219,11 +220,6 @@ fn build_example(name: &str, release: bool) {
 
 fn is_of_a_package(variable: &str) -> bool {
     ["CARGO_PKG_", "CARGO_MANIFEST_"].iter().any(|prefix| variable.starts_with(prefix))
-}
-
-/// The program with the small roles that only tests need; see `tests/programs`.
-pub(crate) fn fixture() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_fixture"))
 }
 
 /// Stops a worker, and waits until all its threads stand still.

@@ -56,15 +56,20 @@ impl Claim {
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
-}
 
-impl Drop for Claim {
-    fn drop(&mut self) {
+    /// Removes the file, if it still is this one's: others may have the path from now on.
+    pub(super) fn withdraw(&self) {
         let is_ours = fs::symlink_metadata(&self.path)
             .is_ok_and(|now| (now.dev(), now.ino()) == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             log::warn!("cannot remove {}: {error}", self.path.display());
         }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.withdraw();
     }
 }
 

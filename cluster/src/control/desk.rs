@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Answer, Asker, Happening, Order, Report, Row, Server, default_path, protocol::now};
-use crate::{Error, Event, Result, Status, WorkerRef, WorkerState};
+use crate::{Error, Event, Master, Policy, Result, Status, WorkerRef, WorkerState, WorkerStatus};
 
 /// That a supervisor can be asked and told from outside, and where.
 ///
@@ -81,8 +81,8 @@ impl Desk {
         self.server.answer(asker, &answer);
     }
 
-    pub(crate) fn report(&mut self, asker: Asker, status: &Status, policy: &str) {
-        let report = report(self, status, policy);
+    pub(crate) fn report(&mut self, asker: Asker, status: &Status, master: &Master) {
+        let report = report(self, status, master);
         self.server.answer(asker, &Answer::Status(report.into()));
     }
 
@@ -144,6 +144,7 @@ impl Desk {
             Ok(()) => Ok("stopped".to_owned()),
             Err(error) => Err(format!("the master gave up: {error:?}")),
         };
+        self.server.withdraw(); // whoever hears that all is over may start anew at once
         for asker in std::mem::take(&mut self.stopping) {
             self.answer(asker, stopped.clone());
         }
@@ -162,7 +163,7 @@ impl AsRawFd for Desk {
     }
 }
 
-fn report(desk: &Desk, status: &Status, policy: &str) -> Report {
+fn report(desk: &Desk, status: &Status, master: &Master) -> Report {
     let ready = status.workers.iter().filter(|one| one.state == WorkerState::Ready).count();
     let state = match (status.is_stopping, status.is_reloading) {
         (true, _) => "stopping",
@@ -178,12 +179,17 @@ fn report(desk: &Desk, status: &Status, policy: &str) -> Report {
         state: state.into(),
         workers: status.size,
         generation: status.generation,
-        policy: policy.into(),
-        slots: status.workers.iter().map(row).collect(),
+        policy: match master.policy() {
+            Policy::Shared => "shared",
+            Policy::RoundRobin => "round-robin",
+        }
+        .into(),
+        slots: status.workers.iter().map(|worker| row(worker, master)).collect(),
     }
 }
 
-fn row(worker: &crate::WorkerStatus) -> Row {
+fn row(worker: &WorkerStatus, master: &Master) -> Row {
+    let score = worker.worker.and_then(|id| master.worker(id)?.score());
     Row {
         slot: worker.slot,
         worker: worker.worker,
@@ -199,7 +205,9 @@ fn row(worker: &crate::WorkerStatus) -> Row {
         age: worker.age.map(|age| age.as_secs_f64()),
         restarts: worker.restarts,
         last_exit: worker.last_exit.clone(),
-        ..Row::default()
+        connections: score.as_ref().map(|score| score.active),
+        accepted: score.as_ref().map(|score| score.accepted),
+        counters: score.map(|score| score.counters.into_iter().collect()).unwrap_or_default(),
     }
 }
 

@@ -20,8 +20,9 @@ pub enum Request {
         /// How many.
         workers: usize,
     },
-    /// New workers in place of the old ones, without a gap. Done when the last old one is
-    /// retired; failed if a new one was not ready in time, and then the old ones go on.
+    /// New workers in place of the old ones, without a gap. Done when these serve and the last
+    /// old one was told to leave; failed if a new one was not ready in time, and then the old ones
+    /// that are left go on.
     Reload,
     /// The master becomes the program that is there now, and then reloads. Done when the reload
     /// is; failed, with the old program still at work, if the new one does not start.

@@ -1,5 +1,7 @@
 //! How a master and its workers are.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// A master, seen from outside. Fields that a client does not know are left out by it, those
@@ -49,6 +51,9 @@ pub struct Row {
     pub connections: Option<u64>,
     /// Its connections so far, if it counts them.
     pub accepted: Option<u64>,
+    /// What its program counts, by name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub counters: BTreeMap<String, u64>,
     /// How many workers the place has had before.
     pub restarts: u64,
     /// How its last worker ended that was not asked to.

@@ -70,6 +70,11 @@ impl Server {
         self.claim.path()
     }
 
+    /// Gives the path up; those who are there already are still answered.
+    pub(crate) fn withdraw(&self) {
+        self.claim.withdraw();
+    }
+
     /// What clients have asked since the last call; call again until it is nothing. Those who
     /// want to know what happens are noted; all others are to be answered.
     pub(crate) fn orders(&mut self) -> Vec<Order> {

@@ -57,7 +57,7 @@ impl Master {
     }
 
     /// Whether a worker is a program that does not know of its channel, as far as is known.
-    pub(super) fn is_foreign(&self, id: u32) -> bool {
+    pub(crate) fn is_foreign(&self, id: u32) -> bool {
         let has_spoken = || self.workers.get(&id).is_none_or(|member| member.has_spoken);
         self.foreigners.are_allowed() && !has_spoken()
     }

@@ -2,8 +2,8 @@
 
 use super::Supervised;
 use crate::{
-    Policy, Signal,
-    control::{Asker, Order, Request},
+    Signal,
+    control::{Asker, Desk, Order, Request},
 };
 
 /// A mistyped number must not fill the machine.
@@ -16,7 +16,10 @@ impl Supervised {
         let orders = desk.orders();
         let is_all = orders.is_empty();
         for Order { asker, request } in orders {
-            log::info!("asked at the control socket: {request:?}");
+            match request {
+                Request::Status | Request::Events => log::debug!("a client asks: {request:?}"),
+                _ => log::info!("a client asks: {request:?}"),
+            }
             self.grant(asker, &request);
         }
         is_all
@@ -25,8 +28,11 @@ impl Supervised {
     fn grant(&mut self, asker: Asker, request: &Request) {
         let outcome = match request {
             Request::Status => {
-                let (status, policy) = (self.status(), self.policy_name());
-                return self.with_desk(|desk| desk.report(asker, &status, policy));
+                let status = self.status();
+                if let Some(desk) = &mut self.desk {
+                    desk.report(asker, &status, &self.master);
+                }
+                return;
             }
             Request::Reload => {
                 self.reload();
@@ -47,7 +53,7 @@ impl Supervised {
         self.with_desk(|desk| desk.answer(asker, outcome));
     }
 
-    fn with_desk(&mut self, act: impl FnOnce(&mut crate::control::Desk)) {
+    fn with_desk(&mut self, act: impl FnOnce(&mut Desk)) {
         if let Some(desk) = &mut self.desk {
             act(desk);
         }
@@ -77,13 +83,6 @@ impl Supervised {
             Ok(true) => Ok(format!("{worker} (pid {}) got {signal}", worker.pid())),
             Ok(false) => Err(format!("{worker} (pid {}) has ended", worker.pid())),
             Err(error) => Err(format!("cannot signal {worker} (pid {}): {error}", worker.pid())),
-        }
-    }
-
-    fn policy_name(&self) -> &'static str {
-        match self.master().policy() {
-            Policy::Shared => "shared",
-            Policy::RoundRobin => "round-robin",
         }
     }
 }

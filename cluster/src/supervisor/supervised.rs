@@ -17,8 +17,8 @@ use super::{
     upgrading::Upgrading,
 };
 use crate::{
-    Error, Event, ForkOptions, Master, Result, Settings, alarm::Alarm, available_parallelism,
-    control::Desk, upgrade::Image,
+    Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
+    available_parallelism, control::Desk, upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -225,6 +225,10 @@ impl Supervised {
             }
             Action::Kill { worker, signal } => {
                 if let Some(worker) = self.master.worker(worker) {
+                    if signal == Signal::TERM && self.master.is_foreign(worker.id()) {
+                        worker.disconnect(); // which is this signal, for such a worker
+                        return Ok(());
+                    }
                     log::warn!("{worker} (pid {}) gets {signal}", worker.pid());
                     worker.kill(signal)?;
                 }

@@ -1,0 +1,177 @@
+//! A master over any program.
+
+use std::{io::Write, time::Duration};
+
+use cluster::{
+    Event, Policy, Readiness, Settings, Supervised, Supervisor,
+    control::Control,
+    schedule::{LeastConnections, Sticky},
+};
+use log::LevelFilter;
+
+use crate::{
+    arguments::Run,
+    config::{self, Config},
+    failure::{Failure, Result, failed},
+    options::{Options, PolicyName, Ready, Workers},
+    program::Program,
+};
+
+/// The library's default, where only the number is given.
+const QUORUM_TIMEOUT: Duration = Duration::from_secs(60);
+
+pub(crate) fn run(arguments: Box<Run>) -> Result {
+    let Run { config, options, program } = *arguments;
+    let Config { options: others, program: other } = match config {
+        Some(path) => config::read(&path)?,
+        None => Config::default(),
+    };
+    let options = options.or(others);
+    let line = if program.is_empty() { other } else { program };
+    let program = Program::new(line, options.cwd.as_deref())?;
+    start_log(&options);
+    let supervised = supervisor(&options, program).start().map_err(|error| explain(&error))?;
+    watch(supervised)
+}
+
+fn start_log(options: &Options) {
+    let level = match (options.quiet, options.verbose) {
+        (true, _) => LevelFilter::Warn,
+        (_, true) => LevelFilter::Debug,
+        _ => LevelFilter::Info,
+    };
+    env_logger::Builder::new()
+        .filter_level(level)
+        .parse_default_env()
+        .format(|out, record| match record.level() {
+            log::Level::Info => writeln!(out, "cluster: {}", record.args()),
+            level => writeln!(out, "cluster: {}: {}", level.as_str().to_lowercase(), record.args()),
+        })
+        .init();
+}
+
+fn supervisor(options: &Options, program: Program) -> Supervisor {
+    let control = Control::new(options.name.clone().unwrap_or_else(|| program.name.clone()));
+    let control = match &options.control {
+        Some(path) => control.at(path),
+        None => control,
+    };
+    let mut supervisor = Supervisor::new(settings(options, program)).control(control);
+    if let Some(Workers::Count(count)) = options.workers {
+        supervisor = supervisor.workers(count.get());
+    }
+    if let Some(time) = options.start_timeout {
+        supervisor = supervisor.start_timeout(time.0);
+    }
+    if let Some(time) = options.drain_timeout {
+        supervisor = supervisor.drain_timeout(time.0);
+    }
+    if let Some(time) = options.stop_timeout {
+        supervisor = supervisor.stop_timeout(time.0);
+    }
+    if let Some(workers) = options.max_surge {
+        supervisor = supervisor.max_surge(workers);
+    }
+    if let Some(workers) = options.max_unavailable {
+        supervisor = supervisor.max_unavailable(workers);
+    }
+    if options.quorum.is_some() || options.quorum_timeout.is_some() {
+        let timeout = options.quorum_timeout.map_or(QUORUM_TIMEOUT, |time| time.0);
+        supervisor = supervisor.quorum(options.quorum.unwrap_or(1), timeout);
+    }
+    supervisor
+}
+
+fn settings(options: &Options, program: Program) -> Settings {
+    let readiness = match options.ready.unwrap_or(Ready::Auto) {
+        Ready::Auto => Readiness::Auto,
+        Ready::Listen => Readiness::Listen,
+        Ready::Notify => Readiness::Notify,
+        Ready::Start => Readiness::Start,
+    };
+    let mut settings = Settings::new().exec(program.exec).args(program.args).readiness(readiness);
+    for address in &options.listen {
+        settings = settings.listen(address).pass_listeners();
+    }
+    for address in &options.bind {
+        settings = settings.bind(address).pass_listeners();
+    }
+    if !options.allow_listen.is_empty() {
+        settings = settings.allow_listen(&options.allow_listen);
+    }
+    settings = match options.policy {
+        Some(PolicyName::Shared) => settings.policy(Policy::Shared),
+        Some(PolicyName::RoundRobin) => settings.policy(Policy::RoundRobin),
+        Some(PolicyName::LeastConnections) => settings.schedule(LeastConnections::new()),
+        Some(PolicyName::Sticky) => settings.schedule(Sticky::new()),
+        None => settings,
+    };
+    for variable in &options.env {
+        settings = settings.env(&variable.name, &variable.value);
+    }
+    if let Some(directory) = &options.cwd {
+        settings = settings.cwd(directory);
+    }
+    standing(options, settings)
+}
+
+/// What workers are to the system.
+fn standing(options: &Options, mut settings: Settings) -> Settings {
+    if let Some(user) = &options.user {
+        settings = settings.user(user).init_groups();
+    }
+    if let Some(group) = &options.group {
+        settings = settings.group(group);
+    }
+    if let Some(mask) = options.umask {
+        settings = settings.umask(mask.0);
+    }
+    if options.no_new_privs {
+        settings = settings.no_new_privs();
+    }
+    if let Some(signal) = options.death_signal {
+        settings = settings.death_signal(signal);
+    }
+    if options.pin_cpus {
+        settings = settings.pin_cpus();
+    }
+    settings
+}
+
+fn watch(mut supervised: Supervised) -> Result {
+    while let Some(event) = supervised.poll(None).map_err(|error| explain(&error))? {
+        if let Event::Listening { worker, address } = event {
+            log::info!("{worker} (pid {}) listens on {address}", worker.pid());
+        }
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+/// An error, and what to do about it.
+fn explain(error: &cluster::Error) -> Failure {
+    use cluster::{Error, worker_api};
+    let text = format!("{error:?}");
+    match error {
+        Error::Settings { .. } => Failure::Usage(text),
+        Error::Worker(worker_api::Error::Listen { source, .. }) => {
+            Failure::Failed(match source.kind() {
+                std::io::ErrorKind::AddrInUse => {
+                    format!("{text}; end who listens there, or choose another address")
+                }
+                std::io::ErrorKind::PermissionDenied => {
+                    format!("{text}; ports below 1024 need root or CAP_NET_BIND_SERVICE")
+                }
+                _ => text,
+            })
+        }
+        Error::Control { source, .. } if source.kind() == std::io::ErrorKind::AddrInUse => {
+            Failure::Failed(format!("{text}; stop that one, or choose another --control"))
+        }
+        Error::Quorum { ready: 0, last: None, .. } => Failure::Failed(format!(
+            "{text}; a program that neither speaks with its master nor waits at a socket of \
+             --listen is ready only with `--ready notify` or `--ready start`"
+        )),
+        _ => failed(error),
+    }
+}

@@ -1,0 +1,8 @@
+//! The `cluster` command, as a person or a program uses it.
+
+mod events;
+mod mistakes;
+mod programs;
+mod status;
+mod steering;
+mod support;
