@@ -8,15 +8,23 @@ use criterion::{Criterion, criterion_group, criterion_main};
 #[path = "../src/schedule/mod.rs"]
 mod schedule;
 
-use schedule::{Arrival, Candidate, Choice, LeastConnections, Schedule, Sticky, Turns};
+use schedule::{Arrival, Candidate, Choice, LeastConnections, Next, Schedule, Sticky, Turns};
 use worker_api::Address;
 
 const CROWDS: [u32; 3] = [4, 64, 1024];
 
 fn workers(count: u32) -> Turns<u64> {
     let mut turns = Turns::new();
-    (1..=count).for_each(|worker| turns.join(worker));
+    (1..=count).for_each(|worker| turns.join(worker, false));
     turns
+}
+
+/// Gives a connection, and has it taken.
+fn give(turns: &mut Turns<u64>, number: u64, choice: Option<Choice<'_, u64>>) -> u32 {
+    turns.arrived(number);
+    let Some(Next::Offer(worker)) = turns.hand_over(number, choice) else { unreachable!() };
+    turns.taken(worker, number);
+    worker
 }
 
 /// A connection comes, is handed over and taken.
@@ -27,10 +35,7 @@ fn turns(criterion: &mut Criterion) {
         group.bench_function(format!("{count} workers"), |bencher| {
             bencher.iter(|| {
                 number += 1;
-                turns.arrived(number);
-                let (worker, connection) = turns.hand_over(number, None).unwrap();
-                turns.taken(worker, number);
-                connection
+                give(&mut turns, number, None)
             });
         });
     }
@@ -57,13 +62,10 @@ fn rules(criterion: &mut Criterion) {
         group.bench_function("least connections, handed over", |bencher| {
             bencher.iter(|| {
                 number += 1;
-                turns.arrived(number);
                 let mut rule =
                     |_: &u64, candidates: &[Candidate]| least.choose(&arrival, candidates);
                 let choice = Choice { rule: &mut rule, open: &|_| Some(0) };
-                let (worker, connection) = turns.hand_over(number, Some(choice)).unwrap();
-                turns.taken(worker, number);
-                connection
+                give(&mut turns, number, Some(choice))
             });
         });
         group.finish();
