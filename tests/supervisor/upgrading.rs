@@ -12,7 +12,7 @@ use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR2};
 use crate::{
     POLICIES,
     load::Load,
-    support::{Client, Port7000, Program, example, get, kill, wait_until},
+    support::{Client, Port7000, Program, example, get, kill, process_is_gone, wait_until},
 };
 
 const ADDRESS: &str = "127.0.0.1:7000";
@@ -127,6 +127,36 @@ fn a_program_that_does_not_work_is_not_taken() {
     releases.choose("two");
     program.signal(SIGUSR2);
     program.line("upgraded: generation 1");
+}
+
+#[test]
+fn if_the_new_program_dies_before_it_has_taken_over_the_old_one_is_back() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let releases = Releases::new();
+        let one = releases.path("one");
+        let stands_the_trial = format!(
+            "#!/bin/sh\n[ -n \"$CLUSTER_UPGRADE_TRIAL\" ] && exec {}\nexit 9\n",
+            one.display()
+        );
+        releases.script("broken", &stands_the_trial);
+        let mut program = hello(&releases.path("current"), policy, 2);
+        let load = Load::on(ADDRESS, 2, 2);
+        releases.choose("broken");
+        program.signal(SIGUSR2);
+        let line = program.line("goes on with the old one");
+        assert_eq!(program.wait().code(), Some(9));
+        program.line("the upgrade failed: the new program ended before it had taken over");
+        let pid = line.split("pid ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let pid = pid.parse().unwrap();
+        kill(pid, SIGHUP);
+        program.line("reloaded: generation 1");
+        let tally = load.end();
+        assert_eq!(tally.failures, [""; 0], "{policy}, of {}", tally.answers);
+        kill(pid, SIGTERM);
+        wait_until("its end", || process_is_gone(pid));
+        assert!(get(ADDRESS).is_err());
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use policy::Limits;
 
-use crate::{Error, ForkOptions, Master, Result, Settings, control::Control};
+use crate::{Error, ForkOptions, Master, Result, Settings, control::Control, upgrade::Heir};
 
 mod clients;
 mod journal;
@@ -164,8 +164,8 @@ impl Supervisor {
             return Err(Error::NotMaster);
         }
         self.check()?;
-        match upgrading::inherited()? {
-            Some((state, luggage)) => Supervised::take_over(self, state, luggage),
+        match Heir::of_this_process()? {
+            Some(heir) => Supervised::take_over(self, heir),
             None => Supervised::new(self),
         }
     }

@@ -1,10 +1,10 @@
 //! A supervisor that becomes another program.
 
-use std::{collections::BTreeMap, io, os::fd::AsRawFd, time::Instant};
+use std::{collections::BTreeMap, os::fd::AsRawFd, time::Instant};
 
 use mio::{Interest, Token, unix::SourceFd};
 use serde::{Deserialize, Serialize};
-use worker_api::wire::{Luggage, Packing};
+use worker_api::wire::Packing;
 
 use super::{
     FORKS_ITSELF, Supervised, Supervisor,
@@ -16,11 +16,15 @@ use crate::{
     control::{Desk, DeskState},
     orphans,
     process::Process,
-    upgrade::{State, Trial},
+    upgrade::{Heir, State, Trial, taken},
 };
 
 /// The trial's place in the loop.
 const TRIAL: Token = Token(100);
+
+/// Why the old program is at work again.
+const DIED: &str = "the new program ended before it had taken over; \
+                    the old one goes on as another process";
 
 /// What a supervisor writes down for the program that takes over.
 #[derive(Debug, Serialize, Deserialize)]
@@ -50,7 +54,10 @@ impl Supervised {
     /// that one [reloads](Self::reload). The workers, their connections and all sockets stay.
     ///
     /// The new program is tried first: if it does not start, or does not get as far as
-    /// [`Supervisor::start`], this one goes on. The outcome is reported as [`Event::Upgrade`].
+    /// [`Supervisor::start`], this one goes on. If it passes and still ends before it has taken
+    /// over, this program goes on in another process; not as PID 1, with whom all ends. What a
+    /// program does before it starts its supervisor it does on trial, too. The outcome is
+    /// reported as [`Event::Upgrade`].
     pub fn upgrade(&mut self) {
         if self.policy.is_stopping() {
             return self.upgrade_failed("all workers were asked to leave");
@@ -125,9 +132,10 @@ impl Supervised {
         log::info!("becomes {}", self.image.name());
         let mut packing = Packing::default();
         let state = self.state(&mut packing);
-        let error = state.go_on_as(&self.image);
-        let reason = format!("cannot become {}: {error}", self.image.name());
-        self.upgrade_failed(&reason);
+        if let Err(error) = state.go_on_as(&self.image) {
+            let reason = format!("cannot become {}: {error:?}", self.image.name());
+            self.upgrade_failed(&reason);
+        }
         true
     }
 
@@ -143,15 +151,12 @@ impl Supervised {
     }
 
     /// The supervisor that this process was before the exec, as this program wants it.
-    pub(super) fn take_over(
-        supervisor: Supervisor,
-        state: State,
-        mut luggage: Luggage,
-    ) -> Result<Self> {
+    pub(super) fn take_over(supervisor: Supervisor, heir: Heir) -> Result<Self> {
+        let (state, mut luggage, line) = heir.open();
         let State { master, supervised, orphans, .. } = state;
         let (settings, control) = supervisor.take_over_parts()?;
         let master = Master::restore(settings, master, &mut luggage)?;
-        for pid in orphans {
+        for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {
             drop(Process::of_child(pid)?); // which is to be reaped one day
         }
         let desk = match (control, supervised.desk) {
@@ -167,8 +172,14 @@ impl Supervised {
         if new.wanted != supervised.wanted {
             new.scale(new.wanted);
         }
-        new.upgrading = Upgrading::Done;
-        new.reload();
+        match line {
+            Some(line) => {
+                new.upgrading = Upgrading::Done;
+                new.reload();
+                taken(line);
+            }
+            None => new.upgrade_failed(DIED),
+        }
         Ok(new)
     }
 
@@ -187,10 +198,4 @@ impl Supervised {
         };
         self.report(Event::Upgrade { outcome });
     }
-}
-
-/// What the program that this process was before has left, if it was one.
-pub(super) fn inherited() -> io::Result<Option<(State, Luggage)>> {
-    crate::upgrade::stand_trial();
-    State::take_over()
 }

@@ -3,10 +3,9 @@
 use std::{
     env,
     ffi::{CString, OsStr, OsString},
-    fs::{self, File},
-    io,
+    fs, io,
     os::{
-        fd::{AsRawFd, RawFd},
+        fd::RawFd,
         unix::{ffi::OsStrExt, fs::PermissionsExt},
     },
     path::{Path, PathBuf},
@@ -14,8 +13,7 @@ use std::{
 
 use nix::unistd::execve;
 
-use super::State;
-use crate::{supervisor::BlockedSignals, sys};
+use crate::sys;
 
 /// A program by the name it was called by, so that another build, or a link that leads
 /// elsewhere now, is found.
@@ -50,32 +48,23 @@ impl Image {
         &self.args
     }
 
-    /// Becomes the program, with these descriptors and the file of the state. Comes back only
-    /// if that fails.
-    pub(crate) fn exec(&self, state: &File, numbers: &[RawFd]) -> io::Error {
-        let outcome = self.try_exec(state, numbers);
-        outcome.err().unwrap_or_else(|| io::ErrorKind::Other.into())
-    }
-
-    fn try_exec(&self, state: &File, numbers: &[RawFd]) -> io::Result<()> {
+    /// Becomes the program, with the descriptors of these numbers and this in its environment.
+    /// Comes back only if that fails.
+    pub(super) fn exec(&self, variable: (&str, String), numbers: &[RawFd]) -> io::Result<()> {
         let text = |text: &OsStr| CString::new(text.as_bytes()).map_err(io::Error::other);
         let path = text(self.path.as_os_str())?;
         let name = env::args_os().next().unwrap_or_else(|| self.path.clone().into());
         let args =
             [name].iter().chain(&self.args).map(|one| text(one)).collect::<io::Result<Vec<_>>>()?;
-        let environment = environment(state)?;
-        // A signal that came before the new program can take it would end the process.
-        let _blocked = BlockedSignals::new()?;
-        let all = || numbers.iter().copied().chain([state.as_raw_fd()]);
-        sys::keep_over_exec(all(), true)?;
+        let environment = environment(variable)?;
+        sys::keep_over_exec(numbers.iter().copied(), true)?;
         let Err(error) = execve(&path, &args, &environment);
-        sys::keep_over_exec(all(), false)?;
+        sys::keep_over_exec(numbers.iter().copied(), false)?;
         Err(error.into())
     }
 }
 
-fn environment(state: &File) -> io::Result<Vec<CString>> {
-    let (name, value) = State::variable(state);
+fn environment((name, value): (&str, String)) -> io::Result<Vec<CString>> {
     let all = env::vars_os().chain([(name.into(), value.into())]);
     all.map(|(name, value)| {
         CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()).map_err(io::Error::other)
@@ -97,14 +86,4 @@ fn find(name: &OsStr) -> Option<PathBuf> {
     };
     let path = env::var_os("PATH")?;
     env::split_paths(&path).map(|folder| folder.join(name)).find(runs)
-}
-
-impl State {
-    /// Writes the state down and becomes the program with it. Comes back only if that fails.
-    pub(crate) fn go_on_as(&self, image: &Image) -> io::Error {
-        match self.write() {
-            Ok(file) => image.exec(&file, &self.numbers),
-            Err(error) => error,
-        }
-    }
 }

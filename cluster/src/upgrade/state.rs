@@ -3,7 +3,7 @@
 use std::{
     fs::File,
     io::{self, Read, Seek, Write},
-    os::fd::{AsRawFd, RawFd},
+    os::fd::{AsRawFd, OwnedFd, RawFd},
 };
 
 use nix::{
@@ -13,8 +13,17 @@ use nix::{
 use serde::{Deserialize, Serialize};
 use worker_api::wire::Luggage;
 
-use super::TAKES_OVER;
-use crate::{master::MasterState, supervisor::SupervisedState, sys};
+use super::{
+    Image, TAKES_OVER,
+    guard::{self, Guard},
+    trial,
+};
+use crate::{
+    Result,
+    master::MasterState,
+    supervisor::{BlockedSignals, SupervisedState},
+    sys,
+};
 
 /// What this program writes and reads. A field that is added has a default; anything else is a
 /// new version.
@@ -48,13 +57,33 @@ impl State {
     }
 
     /// A file in memory with this, which nobody can change.
-    pub(crate) fn write(&self) -> io::Result<File> {
-        let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
-        let mut file = File::from(memfd_create("cluster-upgrade", flags)?);
-        serde_json::to_writer(&mut file, self)?;
-        file.flush()?;
-        fcntl(&file, FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
+    pub(super) fn write(&self) -> io::Result<File> {
+        let file = empty()?;
+        self.write_to(&file)?;
         Ok(file)
+    }
+
+    fn write_to(&self, mut file: &File) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        file.write_all(&text)?;
+        fcntl(file, FcntlArg::F_ADD_SEALS(SealFlag::all()))?;
+        Ok(())
+    }
+
+    /// Becomes the program. Comes back only if that fails.
+    pub(crate) fn go_on_as(mut self, image: &Image) -> Result<()> {
+        // A signal that came before the new program can take it would end the process.
+        let _blocked = BlockedSignals::new()?;
+        let file = empty()?;
+        let guard = Guard::post(image, &file, &self.numbers)?;
+        self.orphans.push(guard.pid());
+        let outcome = self.write_to(&file).and_then(|()| {
+            let (file, line) = (file.as_raw_fd(), guard.line.as_raw_fd());
+            let numbers = [&self.numbers[..], &[file, line]].concat();
+            image.exec((TAKES_OVER, format!("{file},{line}")), &numbers)
+        });
+        guard.dismiss();
+        Ok(outcome?)
     }
 
     pub(super) fn read(mut file: File) -> io::Result<Self> {
@@ -68,21 +97,50 @@ impl State {
         }
         Ok(serde_json::from_str(&text)?)
     }
+}
 
-    /// What the program that this process was before has left, if it was one, with all its
-    /// descriptors.
-    pub(crate) fn take_over() -> io::Result<Option<(Self, Luggage)>> {
-        let Some(number) = sys::take_variable(TAKES_OVER) else { return Ok(None) };
-        let number = number.to_str().and_then(|text| text.parse().ok());
-        let number: RawFd = number.ok_or(io::ErrorKind::InvalidData)?;
-        let file = Luggage::claim([number])?.take(number)?;
-        let state = Self::read(file.into())?;
+fn empty() -> io::Result<File> {
+    let flags = MFdFlags::MFD_CLOEXEC | MFdFlags::MFD_ALLOW_SEALING;
+    Ok(memfd_create("cluster-upgrade", flags)?.into())
+}
+
+/// A process that goes on with what a program has left.
+#[derive(Debug)]
+pub(crate) struct Heir {
+    state: State,
+    luggage: Luggage,
+    /// Where the old program waits to hear that this one has taken over; `None`: this is the
+    /// old one, for the new one has failed.
+    line: Option<OwnedFd>,
+}
+
+impl Heir {
+    /// This process, if it is one. One on trial ends here, and so does one on guard, mostly.
+    pub(crate) fn of_this_process() -> io::Result<Option<Self>> {
+        trial::stand();
+        if let Some((state, luggage)) = guard::stand()? {
+            return Ok(Some(Self { state, luggage, line: None }));
+        }
+        let Some(text) = sys::take_variable(TAKES_OVER) else { return Ok(None) };
+        let numbers = text.to_str().and_then(|text| {
+            let (file, line) = text.split_once(',')?;
+            Some((file.parse().ok()?, line.parse().ok()?))
+        });
+        let (file, line): (RawFd, RawFd) = numbers.ok_or(io::ErrorKind::InvalidData)?;
+        let mut luggage = Luggage::claim([file, line])?;
+        let line = Some(luggage.take(line)?);
+        let state = State::read(luggage.take(file)?.into())?;
         let luggage = Luggage::claim(state.numbers.iter().copied())?;
-        Ok(Some((state, luggage)))
+        Ok(Some(Self { state, luggage, line }))
     }
 
-    /// As it stands in the environment of the next program.
-    pub(super) fn variable(file: &File) -> (&'static str, String) {
-        (TAKES_OVER, file.as_raw_fd().to_string())
+    /// What it goes on with, and what to do when it has.
+    pub(crate) fn open(self) -> (State, Luggage, Option<OwnedFd>) {
+        (self.state, self.luggage, self.line)
     }
+}
+
+/// The new program has taken over.
+pub(crate) fn taken(line: OwnedFd) {
+    guard::relieve(line);
 }

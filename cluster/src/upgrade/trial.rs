@@ -117,7 +117,7 @@ impl AsFd for Trial {
 }
 
 /// If this process is on trial: says whether it understands, and ends.
-pub(crate) fn stand() {
+pub(super) fn stand() {
     if sys::take_variable(ON_TRIAL).is_none() {
         return;
     }
