@@ -61,6 +61,13 @@ pub(crate) enum Command {
     /// the command fails with the reason.
     Reload(Target),
 
+    /// Replace the master by the program that is there now, and then all workers
+    ///
+    /// The master's process, its sockets and its workers stay; nobody is refused meanwhile.
+    /// Returns when the new workers serve. If the new program does not start, the old one goes
+    /// on, and the command fails with the reason.
+    Upgrade(Target),
+
     /// Let all workers finish, and end the master
     ///
     /// Returns when the last worker is gone.
@@ -94,8 +101,9 @@ pub(crate) enum Command {
 /// unchanged; a Rust program may use the crate `worker-api`; any other gets the sockets of
 /// --listen as systemd passes them (LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID).
 ///
-/// Signals: TERM, QUIT and INT stop gracefully (again: at once), HUP reloads, TTIN and TTOU mean
-/// one worker more and one fewer, WINCH retires all workers and keeps the sockets.
+/// Signals: TERM, QUIT and INT stop gracefully (again: at once), HUP reloads, USR2 upgrades,
+/// TTIN and TTOU mean one worker more and one fewer, WINCH retires all workers and keeps the
+/// sockets.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {

@@ -15,6 +15,10 @@ pub(crate) fn reload(target: &Target) -> Result {
     ask(&Request::Reload, target)
 }
 
+pub(crate) fn upgrade(target: &Target) -> Result {
+    ask(&Request::Upgrade, target)
+}
+
 pub(crate) fn stop(target: &Target) -> Result {
     ask(&Request::Stop, target)
 }

@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Command::Events(target) => events::events(&target),
         Command::Scale { workers, target } => ask::scale(workers, &target),
         Command::Reload(target) => ask::reload(&target),
+        Command::Upgrade(target) => ask::upgrade(&target),
         Command::Stop(target) => ask::stop(&target),
         Command::Kill { worker, signal, target } => ask::kill(worker, signal, &target),
         Command::Completions { shell } => {

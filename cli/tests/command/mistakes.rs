@@ -20,12 +20,13 @@ fn assert_has(line: &str, parts: &[&str]) {
 #[test]
 fn no_master_is_there() {
     let place = Place::new();
-    let requests: [&[&str]; 7] = [
+    let requests: [&[&str]; 8] = [
         &["status"],
         &["top", "--json"],
         &["events"],
         &["scale", "2"],
         &["reload"],
+        &["upgrade"],
         &["stop"],
         &["kill", "1"],
     ];

@@ -74,6 +74,42 @@ fn a_reload_that_fails_leaves_the_old_ones_in_place() {
 }
 
 #[test]
+fn upgrade() {
+    let place = Place::new();
+    let (master, address) = place.serve(&["-w", "1"]);
+    let before = place.wait_for_workers(1);
+    let said = place.cluster(&["upgrade"]);
+    assert_eq!((said.code, said.out.trim()), (0, "upgraded: generation 1"), "{said:?}");
+    let after = place.wait_for_workers(1);
+    assert_eq!(after["pid"], master.pid(), "the same process");
+    assert_ne!(ready(&after)[0]["pid"], ready(&before)[0]["pid"], "with another worker");
+    let pid = u32::try_from(ready(&before)[0]["pid"].as_u64().unwrap()).unwrap();
+    wait_for("the old one's end", || process_is_gone(pid).then_some(()));
+    assert_eq!(ready(&after)[0]["pid"], pid_at(&address), "at the same socket");
+    assert_eq!(place.cluster(&["upgrade"]).code, 0, "once more");
+    assert_eq!(place.cluster(&["stop"]).code, 0);
+}
+
+#[test]
+fn an_upgrade_to_what_does_not_start() {
+    let place = Place::new();
+    let command = place.path().join("cluster-command");
+    fs::copy(place.command().get_program(), &command).unwrap();
+    let server = example("activated");
+    let mut run = std::process::Command::new(&command);
+    run.args(["run", "-w", "1", "--listen", "127.0.0.1:0", "--", path(&server)]);
+    let master = Program::start(run.env("XDG_RUNTIME_DIR", place.path()));
+    master.line("listens on ");
+    let before = place.wait_for_workers(1);
+    fs::remove_file(&command).unwrap();
+    fs::write(&command, "#!/bin/sh\nexit 9\n").unwrap();
+    fs::set_permissions(&command, fs::Permissions::from_mode(0o755)).unwrap();
+    let said = place.cluster(&["upgrade"]);
+    assert!(said.complains(1).contains("exit status: 9"), "{said:?}");
+    assert_eq!(ready(&place.status())[0]["pid"], ready(&before)[0]["pid"], "all as before");
+}
+
+#[test]
 fn stop_returns_when_all_have_gone() {
     let place = Place::new();
     let (mut master, _) = place.serve(&["-w", "2"]);
