@@ -16,11 +16,13 @@ use support::{Cluster, PATIENCE, example, get, wait_until};
 #[path = "../support/mod.rs"]
 mod support;
 
-/// Whether there is `python3`. Where it is missing the test says so and is over.
+/// Whether there is `python3`. Where it is missing the test says so and is over; in CI it
+/// must be there.
 fn python(test: &str) -> bool {
     let found = Command::new("python3").arg("--version").stdout(Stdio::null()).status();
     let found = found.is_ok_and(|status| status.success());
     if !found {
+        assert!(std::env::var_os("CI").is_none(), "{test}: python3 is missing in CI");
         eprintln!("SKIPPED {test}: python3 is not installed");
     }
     found

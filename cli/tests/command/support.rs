@@ -150,12 +150,14 @@ pub(crate) fn file(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", name].iter().collect()
 }
 
-/// Whether a program is there. Where it is missing the test says so and is over.
+/// Whether a program is there. Where it is missing the test says so and is over; in CI it must
+/// be there.
 pub(crate) fn has(test: &str, program: &str, args: &[&str]) -> bool {
     let status =
         Command::new(program).args(args).stdout(Stdio::null()).stderr(Stdio::null()).status();
     let found = status.is_ok_and(|status| status.success());
     if !found {
+        assert!(std::env::var_os("CI").is_none(), "{test}: {program} is missing in CI");
         eprintln!("SKIPPED {test}: {program} {} does not work here", args.join(" "));
     }
     found
