@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::io::Write as _;
 use std::{net::UdpSocket, process::Command};
 
 use nix::sys::signal::Signal;
@@ -14,7 +15,8 @@ const ADDRESS: &str = "127.0.0.1:7000";
 fn activate(test: &str, options: &[&str], listen_on: &[&str]) -> Option<Program> {
     const PROGRAM: &str = "systemd-socket-activate";
     if Command::new(PROGRAM).arg("--version").output().is_err() {
-        eprintln!("SKIPPED {test}: there is no {PROGRAM}");
+        // Not `eprintln!`, which libtest holds back.
+        writeln!(std::io::stderr(), "SKIPPED {test}: there is no {PROGRAM}").unwrap();
         return None;
     }
     let mut command = Command::new(PROGRAM);

@@ -1,5 +1,6 @@
 //! Workers listen through the master.
 
+use std::io::Write as _;
 use std::{net::TcpListener, os::unix::process::CommandExt, process::Command};
 
 use cluster::{Address, Error, Event, Master, Policy, Signal, State};
@@ -84,14 +85,22 @@ fn a_port_in_use_is_the_worker_s_error_and_may_be_tried_again() {
 fn a_privileged_port_is_refused() {
     let start = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     if start.is_ok_and(|start| start.trim() == "0") {
-        return eprintln!("SKIPPED a_privileged_port_is_refused: none is privileged here");
+        return writeln!(
+            std::io::stderr(),
+            "SKIPPED a_privileged_port_is_refused: none is privileged here"
+        )
+        .unwrap();
     }
     let mut command = Command::new(fixture());
     command.args(["once", "127.0.0.1:1"]);
     if nix::unistd::geteuid().is_root() {
         command.uid(65534).gid(65534).current_dir("/");
         if Command::new(fixture()).uid(65534).current_dir("/").output().is_err() {
-            return eprintln!("SKIPPED a_privileged_port_is_refused: the fixture is out of reach");
+            return writeln!(
+                std::io::stderr(),
+                "SKIPPED a_privileged_port_is_refused: the fixture is out of reach"
+            )
+            .unwrap();
         }
     }
     for policy in ["none", "rr"] {

@@ -1,5 +1,6 @@
 //! Masters started by the command, each with a place for control sockets of its own.
 
+use std::io::Write as _;
 use std::{
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
@@ -158,7 +159,13 @@ pub(crate) fn has(test: &str, program: &str, args: &[&str]) -> bool {
     let found = status.is_ok_and(|status| status.success());
     if !found {
         assert!(std::env::var_os("CI").is_none(), "{test}: {program} is missing in CI");
-        eprintln!("SKIPPED {test}: {program} {} does not work here", args.join(" "));
+        // Not `eprintln!`, which libtest holds back.
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED {test}: {program} {} does not work here",
+            args.join(" ")
+        )
+        .unwrap();
     }
     found
 }

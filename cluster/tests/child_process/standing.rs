@@ -9,6 +9,7 @@ use nix::{
     sched::{CpuSet, sched_getaffinity},
     unistd::{Pid, geteuid},
 };
+use std::io::Write as _;
 use std::{
     env, fs,
     io::{BufRead, BufReader, Read},
@@ -113,7 +114,7 @@ fn workers_have_what_the_settings_say() {
     assert_eq!(line(&status, "Umask"), "0057");
     assert_eq!(line(&status, "NoNewPrivs"), "1");
     if !geteuid().is_root() {
-        return eprintln!("SKIPPED in part: only root may change users");
+        return writeln!(std::io::stderr(), "SKIPPED in part: only root may change users").unwrap();
     }
     let nobody = Settings::new().user("nobody");
     let status = worker_status(nobody.clone());

@@ -1,5 +1,6 @@
 //! This test program again, in namespaces of its own.
 
+use std::io::Write as _;
 use std::{
     env,
     process::{Command, Output},
@@ -18,7 +19,12 @@ pub(crate) fn is_inside() -> bool {
 pub(crate) fn run(test: &str, options: &[&str], script: &str) -> Option<Output> {
     let permitted = Command::new("unshare").args(options).arg("true").output();
     if !permitted.as_ref().is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED {test}: unshare {options:?} is not permitted: {permitted:?}");
+        // Not `eprintln!`, which libtest holds back.
+        writeln!(
+            std::io::stderr(),
+            "SKIPPED {test}: unshare {options:?} is not permitted: {permitted:?}"
+        )
+        .unwrap();
         return None;
     }
     let output = Command::new("unshare")

@@ -1,5 +1,6 @@
 //! Sockets of the worker's own, sockets without a master, and UDP.
 
+use std::io::Write as _;
 use std::{
     net::UdpSocket as Plain,
     os::{fd::AsRawFd, linux::net::SocketAddrExt},
@@ -146,7 +147,11 @@ fn a_link_local_address_keeps_its_zone() {
         ip.is_unicast_link_local().then(|| (ip, rest.split_whitespace().last().unwrap()))
     });
     let Some((ip, zone)) = local else {
-        return eprintln!("SKIPPED a_link_local_address_keeps_its_zone: there is none");
+        return writeln!(
+            std::io::stderr(),
+            "SKIPPED a_link_local_address_keeps_its_zone: there is none"
+        )
+        .unwrap();
     };
     let address = format!("[{ip}%{zone}]:0").parse().unwrap();
     let listener = listen_alone(address, &ListenOptions::new()).unwrap();
