@@ -39,7 +39,7 @@ fn a_line_without_end_ends_at_the_limit() {
     let before = memory("VmRSS");
     scene.go();
     let error = scene.error();
-    assert!(error.contains("a line is too long"), "{error}");
+    assert!(error.contains("a message is too long"), "{error}");
     let growth = memory("VmHWM").saturating_sub(before);
     assert!(growth < 200, "the master grew by {growth} MiB");
     scene.leaves_nothing();
