@@ -377,6 +377,7 @@ impl Settings {
             command.cwd(cwd);
         }
         let mut layout = layout(own.stdio.as_deref().or(self.stdio.as_deref()))?;
+        own.divert_output(&mut layout)?;
         let behind = layout.len().min(3);
         layout.splice(behind..behind, listeners.into_iter().map(Stdio::Fd));
         command.stdio(layout).serialization(self.chosen_serialization());

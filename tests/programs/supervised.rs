@@ -3,7 +3,9 @@
 //!
 //! In the environment: `WORKERS`, how many (1); `PINNED`, the address; `PATIENCE`, in
 //! milliseconds: that is how long the supervisor waits in a stop, and the workers never end by
-//! themselves; `START`, in milliseconds: how long it waits for a start; `MOOD`, a file with one
+//! themselves; `START`, in milliseconds: how long it waits for a start; `QUORUM`, the same for the
+//! quorum; `RELAY`: it relays the workers' output, or to the file `LOG`; `NUMBERS`: each worker
+//! prints its number and a running number until it leaves, and `end`; `MOOD`, a file with one
 //! word, which says what workers do that start now:
 //! - `fine`: they serve;
 //! - `crash`: they say why on their standard error and end with status 3;
@@ -38,15 +40,25 @@ fn supervise() -> Result<()> {
         Err(_) => Settings::new(),
     };
     let workers = env::var("WORKERS").map_or(1, |text| text.parse().expect("a number"));
-    let mut supervised = Supervisor::new(settings)
+    let mut supervisor = Supervisor::new(settings)
         .workers(workers)
         .stop_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))
         .drain_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))
         .start_timeout(millis("START").unwrap_or(Duration::MAX))
-        .start()?;
+        .quorum(1, millis("QUORUM").unwrap_or(Duration::MAX));
+    if env::var_os("RELAY").is_some() {
+        supervisor = supervisor.relay();
+    }
+    if let Some(file) = env::var_os("LOG") {
+        supervisor = supervisor.log_file(file);
+    }
+    let mut supervised = supervisor.start()?;
     while let Some(event) = supervised.poll(None)? {
         if let Event::Reload { outcome } = event {
             println!("reload: {outcome:?}");
+            for worker in supervised.status().workers {
+                println!("slot {}: {:?}", worker.slot, worker.last_exit);
+            }
         }
     }
     Ok(())
@@ -84,16 +96,32 @@ fn work(worker: &Worker) -> Result<()> {
         process::exit(4);
     }
     println!("listens on {}", listener.local_addr());
+    let counting = env::var_os("NUMBERS").map(|_| {
+        let worker = worker.clone();
+        thread::spawn(move || count(&worker))
+    });
     for connection in listener.incoming() {
         let (connection, worker) = (connection?, worker.clone());
         thread::spawn(move || answer(&connection, &worker));
     }
     while worker.drain(Duration::from_secs(30)) > 0 {}
     while worker.recv()?.is_some() {}
+    counting.map(thread::JoinHandle::join);
     while env::var("PATIENCE").is_ok() {
         thread::park(); // though its channel is closed
     }
     Ok(())
+}
+
+/// Prints until the worker is to leave.
+fn count(worker: &Worker) {
+    let mut number = 0;
+    while !worker.is_disconnecting() {
+        println!("number {} {number}", worker.id());
+        number += 1;
+        thread::sleep(Duration::from_micros(200)); // as fast as a test can read
+    }
+    println!("end {} {number}", worker.id());
 }
 
 fn answer(mut connection: &Connection, worker: &Worker) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod support;
 mod endurance;
 mod faults;
 mod load;
+mod output;
 mod replacing;
 mod upgrading;
 mod with_node;

@@ -37,6 +37,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::sys::signal::SigSet;
 use output::{Output, Target};
 use reader::Reader;
 use ring::Ring;
@@ -135,18 +136,38 @@ impl Relay {
 
     fn start(targets: Vec<Target>) -> io::Result<Self> {
         let reader = Arc::new(Reader::new()?);
-        let mut relay = Self {
-            thread: None,
-            outputs: Vec::new(),
-            ring: Arc::default(),
-            reader: Arc::clone(&reader),
-        };
+        let mut relay = Self { thread: None, outputs: Vec::new(), ring: Arc::default(), reader };
         for target in targets {
             relay.outputs.push(Output::start(target, &relay.reader.bell)?);
         }
-        let thread = thread::Builder::new().name("relay".into()).spawn(move || reader.run())?;
-        relay.thread = Some(thread);
+        relay.go_on()?;
         Ok(relay)
+    }
+
+    /// Reads, for the first time or after a [pause](Self::pause).
+    pub(crate) fn go_on(&mut self) -> io::Result<()> {
+        let reader = Arc::clone(&self.reader);
+        self.thread = Some(without_signals("relay", move || reader.run())?);
+        Ok(())
+    }
+
+    /// Reads no more, and waits up to `timeout` until all that was read is written.
+    pub(crate) fn pause(&mut self, timeout: Duration) {
+        self.stop();
+        let deadline = Instant::now() + timeout;
+        self.outputs.iter().for_each(|output| output.flush(deadline));
+    }
+
+    /// The streams that are open, for another relay to [`resume`](Self::resume).
+    pub(crate) fn pipes(&self) -> Vec<Pipe> {
+        self.reader.sources(None).iter().filter_map(|source| source.open_pipe()).collect()
+    }
+
+    fn stop(&mut self) {
+        self.reader.stop();
+        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
+            log::error!("the relay of workers' output had panicked");
+        }
     }
 
     /// How long workers may have to wait when nobody reads and no more can be held, before their
@@ -250,19 +271,12 @@ impl Relay {
     /// to [`resume`](Self::resume): that of the program this one becomes by exec.
     pub fn hand_over(mut self, timeout: Duration) -> Vec<Pipe> {
         let mut pipes = Vec::new();
-        self.end(timeout, |source| match source.pipe() {
-            Ok(pipe) if !source.has_ended() => pipes.push(pipe),
-            Ok(_) => {}
-            Err(error) => log::error!("output of worker {}: {error}", source.worker),
-        });
+        self.end(timeout, |source| pipes.extend(source.open_pipe()));
         pipes
     }
 
     fn end(&mut self, timeout: Duration, mut part_from: impl FnMut(&Source)) {
-        self.reader.stop();
-        if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
-            log::error!("the relay of workers' output had panicked");
-        }
+        self.stop();
         let now = Instant::now();
         let deadline = now.checked_add(timeout).unwrap_or(now + FAREWELL);
         let mut scratch = vec![0; SCRATCH];
@@ -274,6 +288,16 @@ impl Relay {
             output.close(deadline);
         }
     }
+}
+
+/// A thread that leaves the process's signals to others, who may wait for them over an exec.
+fn without_signals(name: &str, work: impl FnOnce() + Send + 'static) -> io::Result<JoinHandle<()>> {
+    thread::Builder::new().name(name.into()).spawn(move || {
+        if let Err(error) = SigSet::all().thread_block() {
+            log::error!("cannot block signals: {error}");
+        }
+        work();
+    })
 }
 
 /// Reads what is there, within bounds.

@@ -7,7 +7,6 @@ use std::{
     os::fd::{AsFd, OwnedFd},
     path::{Path, PathBuf},
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -16,6 +15,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     backlog::{Backlog, Room},
     bell::Bell,
+    without_signals,
 };
 
 /// Where lines go, and what of them waits.
@@ -50,7 +50,7 @@ impl Target {
     }
 
     pub(super) fn open(path: &Path) -> io::Result<Self> {
-        Ok(Self { file: appended(path)?, path: Some(path.to_owned()) })
+        Ok(Self { file: appended(path)?, path: Some(std::path::absolute(path)?) })
     }
 
     fn reopen(&mut self) {
@@ -93,7 +93,7 @@ impl Output {
             bell: Arc::clone(bell),
         });
         let writing = Arc::clone(&output);
-        thread::Builder::new().name("output".into()).spawn(move || writing.write(target))?;
+        without_signals("output", move || writing.write(target))?;
         Ok(output)
     }
 
@@ -147,9 +147,14 @@ impl Output {
 
     /// Ends when all is written, or at the deadline; what is left then is lost.
     pub(super) fn close(&self, deadline: Instant) {
-        let mut state = self.lock();
-        state.is_closed = true;
+        self.lock().is_closed = true;
         self.changed.notify_all();
+        self.flush(deadline);
+    }
+
+    /// Waits until all is written, or until then.
+    pub(super) fn flush(&self, deadline: Instant) {
+        let mut state = self.lock();
         while state.is_writing || !state.backlog.is_empty() {
             let left = deadline.saturating_duration_since(Instant::now());
             if left.is_zero() {

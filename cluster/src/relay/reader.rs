@@ -66,7 +66,7 @@ impl Reader {
     /// The thread's whole life.
     pub(super) fn run(&self) {
         let mut scratch = vec![0; SCRATCH];
-        while !self.stops.load(Ordering::Acquire) {
+        while !self.stops.swap(false, Ordering::AcqRel) {
             if let Err(error) = self.turn(&mut scratch) {
                 return log::error!("workers' output is no longer relayed: {error}");
             }

@@ -142,13 +142,18 @@ impl Source {
         texts.collect()
     }
 
-    /// A copy of the pipe, and what was read of it and not relayed.
-    pub(super) fn pipe(&self) -> io::Result<Pipe> {
+    /// A copy of the pipe, and what was read of it and not relayed; `None`: it has ended.
+    pub(super) fn open_pipe(&self) -> Option<Pipe> {
         let state = self.lock();
-        Ok(Pipe {
+        if state.has_ended {
+            return None;
+        }
+        let descriptor = self.pipe.try_clone();
+        let failed = |error: &io::Error| log::error!("output of worker {}: {error}", self.worker);
+        Some(Pipe {
             worker: self.worker,
             stream: self.stream,
-            descriptor: self.pipe.try_clone()?,
+            descriptor: descriptor.inspect_err(failed).ok()?,
             rest: state.lines.rest().to_vec(),
         })
     }

@@ -2,6 +2,8 @@
 
 use std::{
     ffi::{OsStr, OsString},
+    io,
+    os::fd::OwnedFd,
     path::PathBuf,
     sync::Arc,
 };
@@ -18,6 +20,8 @@ pub struct ForkOptions {
     pub(super) cwd: Option<PathBuf>,
     pub(super) stdio: Option<Arc<[Stdio]>>,
     pub(super) slot: Option<usize>,
+    /// Where stdout and stderr go that would be this process's own.
+    output: Option<[Arc<OwnedFd>; 2]>,
 }
 
 impl ForkOptions {
@@ -74,6 +78,20 @@ impl ForkOptions {
     pub fn slot(mut self, slot: usize) -> Self {
         self.slot = Some(slot);
         self
+    }
+
+    pub(crate) fn output(mut self, out: impl Into<OwnedFd>, err: impl Into<OwnedFd>) -> Self {
+        self.output = Some([Arc::new(out.into()), Arc::new(err.into())]);
+        self
+    }
+
+    pub(super) fn divert_output(&self, layout: &mut [Stdio]) -> io::Result<()> {
+        for (place, stream) in layout.iter_mut().skip(1).zip(self.output.iter().flatten()) {
+            if matches!(place, Stdio::Inherit) {
+                *place = Stdio::Fd(stream.try_clone()?);
+            }
+        }
+        Ok(())
     }
 
     pub(crate) fn wanted_slot(&self) -> Option<usize> {

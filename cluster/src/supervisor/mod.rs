@@ -1,13 +1,15 @@
 //! Keeping workers alive, replacing them, and ending them together.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
+use output::Output;
 use policy::Limits;
 
 use crate::{Error, ForkOptions, Master, Result, Settings, control::Control, upgrade::Heir};
 
 mod clients;
 mod journal;
+mod output;
 mod policy;
 #[allow(dead_code, unreachable_pub, reason = "decided and tested, not yet carried out")]
 mod recycle;
@@ -39,6 +41,7 @@ const FORKS_ITSELF: &str = "the program forks its workers itself, before it supe
 /// |---|---|
 /// | `TERM`, `QUIT`, `INT` | all workers leave gracefully, and the supervisor ends; sent again: at once |
 /// | `HUP` | a [reload](Supervised::reload) |
+/// | `USR1` | the [log file](Self::log_file) is opened again |
 /// | `USR2` | an [upgrade](Supervised::upgrade) |
 /// | `TTIN`, `TTOU` | one worker more, one fewer |
 /// | `WINCH` | all workers leave, the sockets stay, until a reload; not on a terminal |
@@ -51,6 +54,7 @@ pub struct Supervisor {
     limits: Limits,
     takes_signals: bool,
     control: Option<Control>,
+    output: Output,
 }
 
 /// What a supervisor begins with.
@@ -73,7 +77,15 @@ impl Supervisor {
 
     fn of(start: Start) -> Self {
         let (limits, options) = (Limits::default(), ForkOptions::new());
-        Self { start, workers: None, options, limits, takes_signals: true, control: None }
+        Self {
+            start,
+            workers: None,
+            options,
+            limits,
+            takes_signals: true,
+            control: None,
+            output: Output::Own,
+        }
     }
 
     /// How many workers. Default: one for each CPU this process may use.
@@ -131,6 +143,23 @@ impl Supervisor {
     /// ask and tell it. Default: none.
     pub fn control(mut self, control: Control) -> Self {
         self.control = Some(control);
+        self
+    }
+
+    /// Relays the workers' output to this process's own, in whole lines, which begin with
+    /// `worker 3 | ` on a terminal. What a worker has printed last is told with its failure. See
+    /// [`relay`](crate::relay) for what holds. Default: the workers have this process's streams.
+    ///
+    /// Streams that [`Settings::stdio`] gives to the workers instead are left alone.
+    pub fn relay(mut self) -> Self {
+        self.output = Output::Relayed;
+        self
+    }
+
+    /// As [`relay`](Self::relay), but to the end of this file, which is made if it is not there,
+    /// and opened again on `USR1`.
+    pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.output = Output::File(path.into());
         self
     }
 

@@ -12,13 +12,14 @@ use mio::{Events, Interest, Poll, Registry, Token, event::Source, unix::SourceFd
 use super::{
     Start, Status, Supervisor, WorkerState, WorkerStatus,
     journal::Journal,
+    output::Output,
     policy::{Action, Phase, Policy},
     signals::{Signals, Wish},
     upgrading::Upgrading,
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
-    available_parallelism, control::Desk, upgrade::Image,
+    available_parallelism, control::Desk, relay::Relay, upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -37,7 +38,10 @@ pub struct Supervised {
     pub(super) wanted: usize,
     /// The program has forked the first workers without a supervisor.
     pub(super) forks_itself: bool,
-    options: ForkOptions,
+    pub(super) options: ForkOptions,
+    pub(super) output: Output,
+    /// Dropped after the master, so that it hears all workers to their end.
+    pub(super) relay: Option<Relay>,
     signals: Option<Signals>,
     pub(super) poll: Poll,
     ready: Events,
@@ -92,6 +96,8 @@ impl Supervised {
             forks_itself: false,
             policy,
             options: supervisor.options.clone(),
+            output: supervisor.output.clone(),
+            relay: supervisor.output.relay()?,
             signals: if supervisor.takes_signals { Some(Signals::take()?) } else { None },
             poll: Poll::new()?,
             ready: Events::with_capacity(8),
@@ -211,7 +217,7 @@ impl Supervised {
             Wish::OneFewer => self.scale(self.policy.size() - 1),
             Wish::Pause => self.pause(),
             Wish::Upgrade => self.upgrade(),
-            Wish::ReopenLogs => log::warn!("there are no logs to open again"),
+            Wish::ReopenLogs => self.reopen_log(),
         }
     }
 
@@ -234,7 +240,7 @@ impl Supervised {
                 }
             }
             Action::Reloaded(verdict) => {
-                let outcome = self.journal.outcome(verdict);
+                let outcome = self.journal.outcome(verdict, self.relay.as_ref());
                 match &outcome {
                     Ok(generation) => log::info!("reloaded: generation {generation}"),
                     Err(error) => log::error!("{error:?}"),
@@ -257,7 +263,7 @@ impl Supervised {
 
     fn start(&mut self, slot: usize) {
         let now = Instant::now();
-        match self.master.fork_with(&self.options.clone().slot(slot)) {
+        match self.fork(slot) {
             Ok(worker) => {
                 self.policy.started(slot, worker.id(), now);
             }
@@ -282,7 +288,8 @@ impl Supervised {
                     log::warn!("{worker} (pid {}) is gone: {status}", worker.pid());
                 }
                 let slot = self.policy.place_of(worker.id()).map(|(slot, ..)| slot);
-                self.journal.ended(worker, *status, slot);
+                let words = self.relay.as_ref().map(|relay| relay.closed(worker.id()));
+                self.journal.ended(worker, *status, slot, &words.unwrap_or_default());
                 self.policy.exited(worker.id(), now);
             }
             _ => {}

@@ -9,6 +9,7 @@ use worker_api::wire::Packing;
 use super::{
     FORKS_ITSELF, Supervised, Supervisor,
     journal::Journal,
+    output::PipeState,
     policy::{Policy, PolicyState},
 };
 use crate::{
@@ -16,6 +17,7 @@ use crate::{
     control::{Desk, DeskState},
     orphans,
     process::Process,
+    relay::Pipe,
     upgrade::{Heir, State, Trial, taken},
 };
 
@@ -34,6 +36,9 @@ pub(crate) struct SupervisedState {
     wanted: usize,
     deaths: BTreeMap<usize, String>,
     desk: Option<DeskState>,
+    /// The workers' streams that are relayed.
+    #[serde(default)]
+    pipes: Vec<PipeState>,
 }
 
 /// How far an upgrade is.
@@ -69,7 +74,7 @@ impl Supervised {
             return; // one is under way, and finds what is there now
         }
         let mut packing = Packing::default();
-        let state = self.state(&mut packing);
+        let state = self.state(&mut packing, &[]);
         let started = Trial::start(&self.image, &state, self.policy.start_timeout());
         let watched = started.and_then(|trial| {
             let descriptor = std::os::fd::AsFd::as_fd(&trial).as_raw_fd();
@@ -131,20 +136,23 @@ impl Supervised {
         }
         log::info!("becomes {}", self.image.name());
         let mut packing = Packing::default();
-        let state = self.state(&mut packing);
+        let pipes = self.pause_output();
+        let state = self.state(&mut packing, &pipes);
         if let Err(error) = state.go_on_as(&self.image) {
             let reason = format!("cannot become {}: {error:?}", self.image.name());
             self.upgrade_failed(&reason);
         }
+        self.go_on_with_output();
         true
     }
 
-    fn state(&mut self, packing: &mut Packing) -> State {
+    fn state(&mut self, packing: &mut Packing, pipes: &[Pipe]) -> State {
         let supervised = SupervisedState {
             policy: self.policy.state(Instant::now()),
             wanted: self.wanted,
             deaths: self.journal.deaths(),
             desk: self.desk.as_ref().map(|desk| desk.state(packing)),
+            pipes: pipes.iter().map(|pipe| PipeState::of(pipe, packing)).collect(),
         };
         let master = self.master.state(packing);
         State::new(packing.numbers().collect(), master, supervised, orphans::all())
@@ -168,6 +176,7 @@ impl Supervised {
         let policy = Policy::restore(supervised.policy, supervisor.limits.clone(), now);
         let mut new = Self::assemble(&supervisor, master, policy, desk)?;
         new.journal = Journal::with(supervised.deaths);
+        new.resume_output(supervised.pipes, &mut luggage)?;
         // A number that was changed at run time stays, unless the program wants another now.
         if new.wanted != supervised.wanted {
             new.scale(new.wanted);
