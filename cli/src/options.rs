@@ -112,7 +112,8 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) no_new_privs: bool,
 
-    /// The signal that workers get when the master is gone, even killed
+    /// The signal that workers get when the master is gone, even killed [default: TERM for programs
+    /// that node does not run; those that use worker-api never get it]
     #[arg(long, value_name = "SIGNAL")]
     #[serde(deserialize_with = "one")]
     pub(crate) death_signal: Option<Signal>,

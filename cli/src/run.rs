@@ -3,7 +3,7 @@
 use std::{io::Write, time::Duration};
 
 use cluster::{
-    Event, Policy, Readiness, Settings, Supervised, Supervisor,
+    Event, Policy, Readiness, Settings, Signal, Supervised, Supervisor,
     control::Control,
     schedule::{LeastConnections, Sticky},
 };
@@ -129,7 +129,10 @@ fn standing(options: &Options, mut settings: Settings) -> Settings {
     if options.no_new_privs {
         settings = settings.no_new_privs();
     }
-    if let Some(signal) = options.death_signal {
+    // A program that does not know of its channel would outlive a master that is killed; Node's
+    // notice the channel's end, and ours give the signal back.
+    let is_node = settings.program() == Some("node".as_ref());
+    if let Some(signal) = options.death_signal.or((!is_node).then_some(Signal::TERM)) {
         settings = settings.death_signal(signal);
     }
     if options.pin_cpus {

@@ -71,6 +71,8 @@ fn find() -> Result<Role> {
         // Node reads any text, and what is no number as 0.
         Some(id) => {
             let id = id.parse().unwrap_or(0);
+            // The channel's end tells of the master's, and leaves time to finish.
+            nix::sys::prctl::set_pdeathsig(None).map_err(io::Error::from)?;
             let card = Scorecard::of_environment(scoreboard.as_deref(), id)
                 .map_err(|source| Error::Channel { source })?;
             Worker::with(id, socket, serialization, card).map(Role::Worker)

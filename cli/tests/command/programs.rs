@@ -22,6 +22,15 @@ fn a_rust_server_that_knows_nothing_of_a_master() {
     assert!(ready(&status).iter().any(|one| one["pid"] == pid));
 }
 
+#[test]
+fn nobody_outlives_a_killed_master_though_it_knows_nothing_of_it() {
+    let place = Place::new();
+    let (master, _) = place.serve(&["-w", "2"]);
+    let status = place.wait_for_workers(2);
+    master.signal(nix::sys::signal::Signal::SIGKILL);
+    wait_until("the workers' end", || ready(&status).into_iter().all(is_gone));
+}
+
 /// Whether the process of a slot has ended.
 fn is_gone(slot: &Value) -> bool {
     process_is_gone(u32::try_from(slot["pid"].as_u64().unwrap()).unwrap())

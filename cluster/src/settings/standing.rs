@@ -84,7 +84,7 @@ impl Settings {
     }
 
     /// Workers get this signal when the master is gone, even killed: for programs that do not
-    /// speak the channel, whose end tells all others. It comes when the **thread** that forks
+    /// speak the channel, whose end tells all others (workers that use `worker-api` take it back). It comes when the **thread** that forks
     /// ends, which therefore must be one that stays; see
     /// [`Command::death_signal`] for what does not get it.
     pub fn death_signal(mut self, signal: Signal) -> Self {
