@@ -57,6 +57,7 @@ mod sys;
 mod alarm;
 mod cpus;
 mod event;
+mod files;
 mod foreign;
 mod listeners;
 mod mailbox;

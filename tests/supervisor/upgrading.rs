@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::{self, Write as _},
     os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
@@ -176,6 +177,35 @@ fn workers_that_die_meanwhile_and_reloads_before_and_after() {
         assert!((0..20).all(|_| get(ADDRESS).is_ok()));
         wait_until("two workers", || program.children().len() == 2);
         program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
+    }
+}
+
+#[test]
+fn as_the_first_process_of_a_container() {
+    let test = "as_the_first_process_of_a_container";
+    let space = ["--pid", "--fork", "--kill-child", "--mount-proc"];
+    let permitted = Command::new("unshare").args(space).arg("true").output();
+    if !permitted.is_ok_and(|output| output.status.success()) {
+        // Not `eprintln!`, which libtest holds back.
+        writeln!(io::stderr(), "SKIPPED {test}: namespaces are not permitted").unwrap();
+        return;
+    }
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut command = Command::new("unshare");
+        command.args(space).arg(example("hello"));
+        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", "2");
+        let mut program = Program::start(command.env("RUST_LOG", "debug"));
+        program.nth_line("listens on", 1);
+        let [master] = program.children()[..] else { panic!("no master") };
+        for upgrade in 1..=2 {
+            kill(master, SIGUSR2);
+            program.line(&format!("upgraded: generation {upgrade}"));
+            get(ADDRESS).unwrap();
+        }
+        assert_eq!(program.children(), [master]);
+        kill(master, SIGTERM);
         assert_eq!(program.wait().code(), Some(0), "{policy}");
     }
 }

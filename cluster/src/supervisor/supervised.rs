@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
-    available_parallelism, control::Desk, relay::Relay, upgrade::Image,
+    available_parallelism, control::Desk, files, relay::Relay, upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -90,6 +90,7 @@ impl Supervised {
         policy: Policy,
         desk: Option<Desk>,
     ) -> Result<Self> {
+        files::raise();
         let supervised = Self {
             master,
             wanted: supervisor.workers.unwrap_or_else(available_parallelism),

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     Error, Event, Master, Result,
     control::{Desk, DeskState},
-    orphans,
+    files, orphans,
     process::Process,
     relay::Pipe,
     upgrade::{Heir, State, Trial, taken},
@@ -34,6 +34,9 @@ pub(crate) struct SupervisedState {
     policy: PolicyState,
     /// How many workers the program wanted; what it has may be another number.
     wanted: usize,
+    /// The limit of open files that workers get.
+    #[serde(default)]
+    files: Option<u64>,
     deaths: BTreeMap<usize, String>,
     desk: Option<DeskState>,
     /// The workers' streams that are relayed.
@@ -150,6 +153,7 @@ impl Supervised {
         let supervised = SupervisedState {
             policy: self.policy.state(Instant::now()),
             wanted: self.wanted,
+            files: files::former(),
             deaths: self.journal.deaths(),
             desk: self.desk.as_ref().map(|desk| desk.state(packing)),
             pipes: pipes.iter().map(|pipe| PipeState::of(pipe, packing)).collect(),
@@ -162,6 +166,7 @@ impl Supervised {
     pub(super) fn take_over(supervisor: Supervisor, heir: Heir) -> Result<Self> {
         let (state, mut luggage, line) = heir.open();
         let State { master, supervised, orphans, .. } = state;
+        files::set_former(supervised.files);
         let (settings, control) = supervisor.take_over_parts()?;
         let master = Master::restore(settings, master, &mut luggage)?;
         for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {

@@ -2,12 +2,14 @@
 //! where it runs.
 
 use super::failure::{Failure, Step, check};
+use crate::files;
 use nix::{
     errno::Errno,
     libc,
     sched::{CpuSet, sched_setaffinity},
     sys::{
         prctl,
+        resource::{Resource, getrlimit, setrlimit},
         stat::{Mode, umask},
     },
     unistd::{Pid, geteuid, getpid, getppid},
@@ -33,6 +35,8 @@ pub(super) struct Plan<'a> {
     standing: &'a Standing,
     leaves_groups: bool,
     cpus: Option<CpuSet>,
+    /// How many files it may have open, if not as many as we.
+    files: Option<u64>,
     parent: Pid,
 }
 
@@ -44,7 +48,8 @@ impl Standing {
     pub(super) fn plan(&self) -> io::Result<Plan<'_>> {
         let leaves_groups = self.changes_identity() && geteuid().is_root();
         let cpus = self.cpus.as_deref().map(cpu_set).transpose()?;
-        Ok(Plan { standing: self, leaves_groups, cpus, parent: getpid() })
+        let files = files::former();
+        Ok(Plan { standing: self, leaves_groups, cpus, files, parent: getpid() })
     }
 }
 
@@ -54,6 +59,10 @@ impl Plan<'_> {
     pub(super) fn carry_out(&self) -> Result<(), Failure> {
         if let Some(cpus) = &self.cpus {
             done(Step::Cpus, sched_setaffinity(Pid::from_raw(0), cpus))?;
+        }
+        if let Some(files) = self.files {
+            let (_, hard) = given(Step::Files, getrlimit(Resource::RLIMIT_NOFILE))?;
+            done(Step::Files, setrlimit(Resource::RLIMIT_NOFILE, files, hard))?;
         }
         self.take_identity()?;
         if let Some(mask) = self.standing.umask {
@@ -101,6 +110,10 @@ fn cpu_set(cpus: &[usize]) -> Result<CpuSet, Failure> {
 }
 
 fn done(step: Step, result: nix::Result<()>) -> Result<(), Failure> {
+    given(step, result)
+}
+
+fn given<T>(step: Step, result: nix::Result<T>) -> Result<T, Failure> {
     result.map_err(|errno: Errno| Failure { step, errno: errno as i32 })
 }
 
