@@ -16,7 +16,7 @@ use crate::{Error, Event, Master, Policy, Result, Status, WorkerRef, WorkerState
 ///
 /// // `cluster status`, `cluster reload` and the like find it.
 /// Supervisor::new(Settings::new()).control(Control::new("shop")).run()?;
-/// # cluster::Result::Ok(())
+/// # Ok::<(), cluster::Error>(())
 /// ```
 #[derive(Clone, Debug)]
 pub struct Control {
