@@ -98,7 +98,7 @@ pub use master::Master;
 pub use reaper::Reaper;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;
-pub use supervisor::{Status, Supervised, Supervisor, WorkerState, WorkerStatus};
+pub use supervisor::{Recycle, Status, Supervised, Supervisor, WorkerState, WorkerStatus};
 pub use usage::Usage;
 /// The worker's side, whole: its `Error` and `Result` are only here.
 pub use worker_api;

@@ -7,6 +7,7 @@ mod conformance;
 mod door;
 #[path = "../support/handles.rs"]
 mod handles;
+mod hanging;
 mod hostile;
 mod master;
 mod once;
@@ -29,6 +30,7 @@ fn main() {
         "conformance-worker" => conformance::worker::run(),
         "master" => master::run(),
         "door" => door::run(),
+        "hanging" => hanging::run(),
         "hostile" => hostile::run(),
         "once" => once::run(),
         "opener" => opener::run(),

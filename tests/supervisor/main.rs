@@ -6,9 +6,11 @@ mod support;
 mod endurance;
 mod faults;
 mod load;
+mod manager;
 mod output;
 mod replacing;
 mod upgrading;
+mod watching;
 mod with_node;
 
 const POLICIES: [&str; 2] = ["none", "rr"];

@@ -7,19 +7,20 @@ use policy::Limits;
 
 use crate::{Error, ForkOptions, Master, Result, Settings, control::Control, upgrade::Heir};
 
+mod caring;
 mod clients;
 mod journal;
+mod manager;
 mod output;
 mod policy;
-#[allow(dead_code, unreachable_pub, reason = "decided and tested, not yet carried out")]
 mod recycle;
 mod signals;
 mod status;
 mod supervised;
 mod upgrading;
-#[allow(dead_code, reason = "decided and tested, not yet carried out")]
 mod watchdog;
 
+pub use recycle::Recycle;
 pub(crate) use signals::Blocked as BlockedSignals;
 pub use status::{Status, WorkerState, WorkerStatus};
 pub use supervised::Supervised;
@@ -27,6 +28,9 @@ pub(crate) use upgrading::SupervisedState;
 
 /// For ever, but as a time that can be added to another.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 24 * 60 * 60);
+
+/// Less than this is no measure of life.
+const LEAST_WATCH: Duration = Duration::from_millis(100);
 
 /// Why some programs cannot take over.
 const FORKS_ITSELF: &str = "the program forks its workers itself, before it supervises them";
@@ -55,6 +59,9 @@ pub struct Supervisor {
     takes_signals: bool,
     control: Option<Control>,
     output: Output,
+    watchdog: Option<Duration>,
+    recycle: Recycle,
+    speaks_to_systemd: bool,
 }
 
 /// What a supervisor begins with.
@@ -85,6 +92,9 @@ impl Supervisor {
             takes_signals: true,
             control: None,
             output: Output::Own,
+            watchdog: None,
+            recycle: Recycle::new(),
+            speaks_to_systemd: true,
         }
     }
 
@@ -146,6 +156,31 @@ impl Supervisor {
         self
     }
 
+    /// A ready worker that does not serve its channel for so long hangs: it gets `SIGABRT`, for
+    /// its stacks or its core, one second later `SIGKILL`, and another is started at once. One
+    /// that only waits is asked first, and one that a debugger has stopped is left alone. Only
+    /// workers that use `worker-api` are watched; a program that computes for long says
+    /// [`tick`](crate::Worker::tick). Default: none.
+    pub fn watchdog(mut self, timeout: Duration) -> Self {
+        self.watchdog = Some(timeout.clamp(LEAST_WATCH, LONGEST));
+        self
+    }
+
+    /// When workers are replaced though they are well, never two at once. Default: never.
+    pub fn recycle(mut self, recycle: Recycle) -> Self {
+        self.recycle = recycle;
+        self
+    }
+
+    /// Does not speak to systemd, and leaves its variables in the environment. Default: where
+    /// `NOTIFY_SOCKET` is set it hears when the first workers are ready, of reloads, upgrades and
+    /// the stop, how many workers there are, and that the supervisor is alive; the workers do not
+    /// see the variables.
+    pub fn without_systemd(mut self) -> Self {
+        self.speaks_to_systemd = false;
+        self
+    }
+
     /// Relays the workers' output to this process's own, in whole lines, which begin with
     /// `worker 3 | ` on a terminal. What a worker has printed last is told with its failure. See
     /// [`relay`](crate::relay) for what holds. Default: the workers have this process's streams.
@@ -163,7 +198,8 @@ impl Supervisor {
         self
     }
 
-    /// Leaves the process's signals alone. Default: it obeys those of the table above.
+    /// Leaves the process's signals alone, and as PID 1 its strangers ([`Reaper`](crate::Reaper)).
+    /// Default: it obeys those of the table above.
     pub fn without_signals(mut self) -> Self {
         self.takes_signals = false;
         self

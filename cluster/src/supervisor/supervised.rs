@@ -11,7 +11,9 @@ use mio::{Events, Interest, Poll, Registry, Token, event::Source, unix::SourceFd
 
 use super::{
     Start, Status, Supervisor, WorkerState, WorkerStatus,
+    caring::Care,
     journal::Journal,
+    manager::Manager,
     output::Output,
     policy::{Action, Phase, Policy},
     signals::{Signals, Wish},
@@ -19,7 +21,7 @@ use super::{
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
-    available_parallelism, control::Desk, files, relay::Relay, upgrade::Image,
+    available_parallelism, control::Desk, files, reaper::Reaper, relay::Relay, upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -42,6 +44,9 @@ pub struct Supervised {
     pub(super) output: Output,
     /// Dropped after the master, so that it hears all workers to their end.
     pub(super) relay: Option<Relay>,
+    pub(super) care: Care,
+    pub(super) manager: Option<Manager>,
+    reaper: Option<Reaper>,
     signals: Option<Signals>,
     pub(super) poll: Poll,
     ready: Events,
@@ -99,6 +104,9 @@ impl Supervised {
             options: supervisor.options.clone(),
             output: supervisor.output.clone(),
             relay: supervisor.output.relay()?,
+            care: Care::new(supervisor.watchdog, supervisor.recycle),
+            manager: supervisor.speaks_to_systemd.then(Manager::from_environment).flatten(),
+            reaper: if supervisor.takes_signals { Reaper::take()? } else { None },
             signals: if supervisor.takes_signals { Some(Signals::take()?) } else { None },
             poll: Poll::new()?,
             ready: Events::with_capacity(8),
@@ -119,6 +127,7 @@ impl Supervised {
             Some(self.alarm.as_raw_fd()),
             self.signals.as_ref().map(AsRawFd::as_raw_fd),
             self.desk.as_ref().map(AsRawFd::as_raw_fd),
+            self.reaper.as_ref().map(|reaper| reaper.as_fd().as_raw_fd()),
         ];
         for (number, watched) in watched.into_iter().enumerate() {
             if let Some(watched) = watched {
@@ -162,7 +171,14 @@ impl Supervised {
     }
 
     fn deadline(&self) -> Option<Instant> {
-        [self.policy.deadline(), self.trial_deadline()].into_iter().flatten().min()
+        let all = [
+            self.policy.deadline(),
+            self.trial_deadline(),
+            self.care.deadline(),
+            self.manager.as_ref().and_then(Manager::deadline),
+            self.reaper.as_ref().and_then(Reaper::deadline),
+        ];
+        all.into_iter().flatten().min()
     }
 
     /// Everything that can be done without waiting; whether that was all.
@@ -172,11 +188,14 @@ impl Supervised {
             self.obey(wish);
         }
         let is_all = self.serve_clients() & self.take_note()?;
+        self.reap();
+        self.take_care();
         let mut acted = false;
         while let Some(action) = self.policy.next(Instant::now()) {
             self.carry_out(action)?;
             acted = true;
         }
+        self.tell_manager();
         Ok(is_all && !acted && !self.check_trial())
     }
 
@@ -197,6 +216,12 @@ impl Supervised {
             desk.note(&event);
         }
         self.events.push_back(event);
+    }
+
+    fn reap(&mut self) {
+        if let Some(reaper) = &mut self.reaper {
+            reaper.reap(Instant::now());
+        }
     }
 
     fn wait(&mut self, end: Option<Instant>) -> Result<bool> {

@@ -9,6 +9,7 @@ use worker_api::wire::Packing;
 use super::{
     FORKS_ITSELF, Supervised, Supervisor,
     journal::Journal,
+    manager::{Manager, ManagerState},
     output::PipeState,
     policy::{Policy, PolicyState},
 };
@@ -42,6 +43,8 @@ pub(crate) struct SupervisedState {
     /// The workers' streams that are relayed.
     #[serde(default)]
     pipes: Vec<PipeState>,
+    #[serde(default)]
+    manager: Option<ManagerState>,
 }
 
 /// How far an upgrade is.
@@ -157,6 +160,7 @@ impl Supervised {
             deaths: self.journal.deaths(),
             desk: self.desk.as_ref().map(|desk| desk.state(packing)),
             pipes: pipes.iter().map(|pipe| PipeState::of(pipe, packing)).collect(),
+            manager: self.manager.as_ref().and_then(Manager::state),
         };
         let master = self.master.state(packing);
         State::new(packing.numbers().collect(), master, supervised, orphans::all())
@@ -182,6 +186,9 @@ impl Supervised {
         let mut new = Self::assemble(&supervisor, master, policy, desk)?;
         new.journal = Journal::with(supervised.deaths);
         new.resume_output(supervised.pipes, &mut luggage)?;
+        if let Some(state) = supervised.manager.filter(|_| supervisor.speaks_to_systemd) {
+            new.manager = Manager::restore(state, line.is_none());
+        }
         // A number that was changed at run time stays, unless the program wants another now.
         if new.wanted != supervised.wanted {
             new.scale(new.wanted);

@@ -8,9 +8,6 @@ use std::{
 /// How often a worker is looked at within its time.
 const LOOKS: u32 = 8;
 
-/// After `SIGABRT`, until `SIGKILL`: to write down where it hung.
-const LAST_WORDS: Duration = Duration::from_secs(5);
-
 /// Finds workers that show no sign of life for too long.
 ///
 /// Silence counts only while this process itself is awake: who looks again late, because the
@@ -37,10 +34,8 @@ pub(crate) struct Sign {
 pub(crate) enum Order {
     /// Ask this worker for a sign of life.
     Poke { worker: u32 },
-    /// It hangs: send it `SIGABRT`.
+    /// It hangs: end it.
     Abort { worker: u32 },
-    /// It does not end: send it `SIGKILL`.
-    Kill { worker: u32 },
 }
 
 #[derive(Debug)]
@@ -55,7 +50,6 @@ enum Stage {
     Well,
     Poked,
     Aborted,
-    Killed,
 }
 
 impl Watchdog {
@@ -109,11 +103,7 @@ impl Watched {
     fn next_order(&mut self, worker: u32, timeout: Duration) -> Option<Order> {
         let (stage, order) = match self.stage {
             Stage::Well if self.silence >= timeout / 2 => (Stage::Poked, Order::Poke { worker }),
-            Stage::Poked if self.silence >= timeout => {
-                self.silence = Duration::ZERO;
-                (Stage::Aborted, Order::Abort { worker })
-            }
-            Stage::Aborted if self.silence >= LAST_WORDS => (Stage::Killed, Order::Kill { worker }),
+            Stage::Poked if self.silence >= timeout => (Stage::Aborted, Order::Abort { worker }),
             _ => return None,
         };
         self.stage = stage;
@@ -157,13 +147,12 @@ mod tests {
 
     const POKE: Order = Order::Poke { worker: 1 };
     const ABORT: Order = Order::Abort { worker: 1 };
-    const KILL: Order = Order::Kill { worker: 1 };
 
     #[test]
-    fn who_hangs_is_asked_then_aborted_then_killed() {
+    fn who_hangs_is_asked_then_aborted_once() {
         let mut scene = Scene::new();
         assert_eq!(scene.dog.pause(), SECOND);
-        assert_eq!(scene.looks(60), [(4, POKE), (8, ABORT), (13, KILL)]);
+        assert_eq!(scene.looks(60), [(4, POKE), (8, ABORT)]);
     }
 
     #[test]
@@ -183,8 +172,6 @@ mod tests {
         assert_eq!(scene.look(3600 * SECOND), []);
         assert_eq!(scene.looks(7), [(4, POKE)]);
         assert_eq!(scene.looks(1), [(1, ABORT)]);
-        assert_eq!(scene.look(3600 * SECOND), [], "it may just have been writing");
-        assert_eq!(scene.looks(5), [(5, KILL)]);
     }
 
     #[test]

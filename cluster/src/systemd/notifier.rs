@@ -116,6 +116,20 @@ impl Notifier {
         self.watchdog.map(|allowed| allowed / 2)
     }
 
+    /// Its name as in `NOTIFY_SOCKET`.
+    pub(crate) fn name(&self) -> &OsStr {
+        &self.name
+    }
+
+    pub(crate) fn watchdog_timeout(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    pub(crate) fn watched(mut self, watchdog: Option<Duration>) -> Self {
+        self.watchdog = watchdog;
+        self
+    }
+
     /// The variables that were taken, for the program that this one becomes by exec.
     pub fn variables(&self) -> Vec<(&'static str, OsString)> {
         let mut all = vec![(SOCKET, self.name.clone())];

@@ -348,6 +348,11 @@ impl Policy {
         self.workers.values().filter(|worker| worker.phase == Phase::Ready).count()
     }
 
+    /// Whether some are on their way to be ready.
+    pub(crate) fn is_starting(&self) -> bool {
+        self.members().any(|(_, one)| one.phase != Phase::Ready)
+    }
+
     /// How many are ready, and how many are to be.
     pub(crate) fn quorum(&self) -> (usize, usize) {
         (self.ready_workers(), self.limits.quorum.min(self.slots.len()))
