@@ -115,7 +115,7 @@ pub(crate) struct Run {
     pub(crate) options: Options,
 
     /// The workers' program and its arguments
-    #[arg(value_name = "PROGRAM", trailing_var_arg = true, allow_hyphen_values = true)]
+    #[arg(value_name = "PROGRAM", trailing_var_arg = true)]
     pub(crate) program: Vec<OsString>,
 }
 

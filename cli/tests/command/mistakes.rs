@@ -42,7 +42,7 @@ fn no_master_is_there() {
 #[test]
 fn wrong_usage() {
     let place = Place::new();
-    let wrong: [&[&str]; 9] = [
+    let wrong: [&[&str]; 10] = [
         &[],
         &["dance"],
         &["status", "--colour"],
@@ -50,6 +50,7 @@ fn wrong_usage() {
         &["scale", "many"],
         &["kill", "x"],
         &["run", "-w", "0", "true"],
+        &["run", "--workrs", "2", "true"],
         &["run", "--policy", "fair", "true"],
         &["run", "--drain-timeout", "soon", "true"],
     ];
