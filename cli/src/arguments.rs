@@ -101,9 +101,9 @@ pub(crate) enum Command {
 /// unchanged; a Rust program may use the crate `worker-api`; any other gets the sockets of
 /// --listen as systemd passes them (LISTEN_FDS, LISTEN_FDNAMES, LISTEN_PID).
 ///
-/// Signals: TERM, QUIT and INT stop gracefully (again: at once), HUP reloads, USR2 upgrades,
-/// TTIN and TTOU mean one worker more and one fewer, WINCH retires all workers and keeps the
-/// sockets.
+/// Signals: TERM, QUIT and INT stop gracefully (again: at once), HUP reloads, USR1 opens the
+/// --log file again, USR2 upgrades, TTIN and TTOU mean one worker more and one fewer, WINCH
+/// retires all workers and keeps the sockets.
 #[derive(Args, Debug)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Run {

@@ -122,6 +122,11 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) pin_cpus: bool,
 
+    /// Write what workers print to the end of this file, which USR1 opens again [default: to the
+    /// streams of the master; on a terminal each line says whose it is]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
+
     /// Say less: only what goes wrong
     #[arg(short, long, conflicts_with = "verbose")]
     pub(crate) quiet: bool,
@@ -161,6 +166,7 @@ impl Options {
             no_new_privs: self.no_new_privs || other.no_new_privs,
             death_signal: self.death_signal.or(other.death_signal),
             pin_cpus: self.pin_cpus || other.pin_cpus,
+            log: self.log.or(other.log),
             quiet: self.quiet || (other.quiet && !self.verbose),
             verbose: self.verbose || (other.verbose && !self.quiet),
         }

@@ -56,7 +56,11 @@ fn supervisor(options: &Options, program: Program) -> Supervisor {
         Some(path) => control.at(path),
         None => control,
     };
-    let mut supervisor = Supervisor::new(settings(options, program)).control(control);
+    let supervisor = Supervisor::new(settings(options, program)).control(control);
+    let mut supervisor = match &options.log {
+        Some(file) => supervisor.log_file(file),
+        None => supervisor.relay(),
+    };
     if let Some(Workers::Count(count)) = options.workers {
         supervisor = supervisor.workers(count.get());
     }

@@ -2,14 +2,14 @@
 
 use std::{
     io::{Read, Write},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
 };
 
 use serde_json::Value;
 
-use crate::support::{PATIENCE, Place, Program, ready, wait_for};
+use crate::support::{Guard, PATIENCE, Place, Program, ready, wait_for};
 
 #[test]
 fn events_as_they_happen() {
@@ -81,16 +81,6 @@ fn top_on_a_terminal() {
     let status = wait_for("the end of top", || top.0.try_wait().unwrap());
     assert_eq!(status.code(), Some(0));
     reader.join().unwrap();
-}
-
-/// A program, killed at the end.
-struct Guard(Child);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
 }
 
 #[test]

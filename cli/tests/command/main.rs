@@ -2,6 +2,7 @@
 
 mod events;
 mod mistakes;
+mod output;
 mod programs;
 mod status;
 mod steering;

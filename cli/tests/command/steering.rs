@@ -159,5 +159,5 @@ fn too_few_workers_are_an_error() {
     let mut master = Program::start(command.args(args));
     assert_eq!(master.wait().code(), Some(1));
     let line = master.line("cluster: only 0 of at least 1 workers became ready");
-    assert!(line.contains("exit status: 7"), "{line}");
+    assert!(line.contains("exit status: 7, saying: broken"), "{line}");
 }

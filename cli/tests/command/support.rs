@@ -3,7 +3,7 @@
 use std::io::Write as _;
 use std::{
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -69,7 +69,12 @@ impl Place {
 
     /// Starts a master, and waits until it can be asked.
     pub(crate) fn run(&self, args: &[&str]) -> Program {
-        let program = Program::start(self.command().arg("run").args(args));
+        self.start(&[&["run"], args].concat())
+    }
+
+    /// As [`run`](Self::run), which is the first argument.
+    pub(crate) fn start(&self, args: &[&str]) -> Program {
+        let program = Program::start(self.command().args(args));
         program.line("controlled at ");
         program
     }
@@ -168,4 +173,14 @@ pub(crate) fn has(test: &str, program: &str, args: &[&str]) -> bool {
         .unwrap();
     }
     found
+}
+
+/// A program, killed at the end.
+pub(crate) struct Guard(pub(crate) Child);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
