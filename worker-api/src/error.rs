@@ -60,6 +60,11 @@ pub enum Error {
     /// The other process reads too slowly and so much is queued for it that the message was
     /// not taken.
     Full,
+    /// [`preload`](crate::preload) found threads besides the first in a mold.
+    Threads {
+        /// Their names; a thread has its program's name unless it was given another.
+        names: Vec<String>,
+    },
     /// The system refused something else.
     Io(io::Error),
 }
@@ -68,7 +73,7 @@ impl Error {
     /// The nearest of std's kinds.
     pub fn kind(&self) -> io::ErrorKind {
         match self {
-            Self::NotWorker => io::ErrorKind::Unsupported,
+            Self::NotWorker | Self::Threads { .. } => io::ErrorKind::Unsupported,
             Self::Disconnected => io::ErrorKind::NotConnected,
             Self::Full => io::ErrorKind::WouldBlock,
             Self::Encode { .. } | Self::NotAdvanced => io::ErrorKind::InvalidInput,
@@ -103,6 +108,11 @@ impl fmt::Display for Error {
             Self::Decode { .. } => f.write_str("cannot read the message"),
             Self::Protocol { what } => write!(f, "the other process broke the protocol: {what}"),
             Self::Full => f.write_str("too much is queued for the other process"),
+            Self::Threads { names } => write!(
+                f,
+                "a program with other threads ({}) cannot be copied: they may start after `preload` only",
+                names.join(", ")
+            ),
             Self::Io(source) => source.fmt(f),
         }
     }
@@ -132,6 +142,7 @@ impl error::Error for Error {
             | Self::Disconnected
             | Self::NotAdvanced
             | Self::Protocol { .. }
+            | Self::Threads { .. }
             | Self::Full => None,
         }
     }

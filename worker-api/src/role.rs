@@ -2,7 +2,10 @@
 
 use std::{
     env, io,
-    os::{fd::RawFd, unix::net::UnixStream},
+    os::{
+        fd::{OwnedFd, RawFd},
+        unix::net::UnixStream,
+    },
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -14,6 +17,7 @@ use crate::{
     scoreboard::{SCOREBOARD, Scorecard},
     sys::{claim, forget_variable},
     udp::bind_alone,
+    wire::MOLD,
 };
 
 /// The channel's number, in a process that has one.
@@ -24,10 +28,12 @@ const ID: &str = "NODE_UNIQUE_ID";
 const MODE: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
 
 /// What this process is to other processes.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 enum Role {
     Alone,
     Master,
+    /// It is copied for each worker; with the descriptor of its requests, until it is taken.
+    Mold(Option<OwnedFd>),
     Worker(Worker),
     Child(Channel),
     /// The environment promises a channel that cannot be used: why.
@@ -55,6 +61,9 @@ fn broken(error: Error) -> Role {
 fn find() -> Result<Role> {
     let (channel, id, mode) = (take(CHANNEL), take(ID), take(MODE));
     let scoreboard = take(SCOREBOARD);
+    if let Some(control) = take(MOLD) {
+        return Ok(Role::Mold(Some(open(MOLD, &control)?.into())));
+    }
     let Some(channel) = channel else {
         return match id {
             Some(_) => Err(unusable(format!("{ID} is set, but {CHANNEL} is not"))),
@@ -66,7 +75,7 @@ fn find() -> Result<Role> {
         Some(mode) => Serialization::of_name(mode)
             .ok_or_else(|| unusable(format!("{MODE} is {mode}: neither json nor advanced")))?,
     };
-    let socket = open(&channel)?;
+    let socket = open(CHANNEL, &channel)?;
     match id {
         // Node reads any text, and what is no number as 0.
         Some(id) => {
@@ -91,8 +100,8 @@ fn unusable(what: String) -> Error {
     Error::Channel { source: io::Error::new(io::ErrorKind::InvalidInput, what) }
 }
 
-fn open(number: &str) -> Result<UnixStream> {
-    let refuse = |why: &str| unusable(format!("{CHANNEL} is {number}: {why}"));
+fn open(variable: &str, number: &str) -> Result<UnixStream> {
+    let refuse = |why: &str| unusable(format!("{variable} is {number}: {why}"));
     let number: RawFd = number.parse().map_err(|_| refuse("no number"))?;
     let is_unix = getsockname::<SockaddrStorage>(number)
         .is_ok_and(|name| name.family() == Some(AddressFamily::Unix));
@@ -103,13 +112,31 @@ fn open(number: &str) -> Result<UnixStream> {
     Ok(descriptor.into())
 }
 
-/// Whether a master started this process: one of ours or a Node primary.
+/// The mold's end of the socket for requests, once, if this process is a mold.
+pub(crate) fn take_mold() -> Result<Option<OwnedFd>> {
+    match &mut *role()? {
+        Some(Role::Mold(control)) => Ok(control.take()),
+        _ => Ok(None),
+    }
+}
+
+/// This process is another than the one that asked before: its environment says what it is.
+pub(crate) fn begin_anew() {
+    *ROLE.lock().unwrap_or_else(PoisonError::into_inner) = None;
+}
+
+fn too_early<T>() -> Result<T> {
+    Err(unusable("this process loads for workers to come: call `preload` first".into()))
+}
+
+/// Whether a master started this process: one of ours or a Node primary. Also in the mold of
+/// workers to come, see [`preload`](crate::preload).
 ///
 /// The first call of this, [`worker`] or [`parent`] takes Node's variables out of the
 /// environment; make it early in `main`, before there are other threads.
 pub fn is_worker() -> bool {
     match role() {
-        Ok(role) => matches!(*role, Some(Role::Worker(_))),
+        Ok(role) => matches!(*role, Some(Role::Worker(_) | Role::Mold(_))),
         Err(error) => {
             log::error!("{error:?}");
             false
@@ -122,10 +149,11 @@ pub fn is_worker() -> bool {
 /// # Errors
 ///
 /// [`Error::Channel`] if the environment promises a channel that cannot be used: this process
-/// is nothing then, no master either.
+/// is nothing then, no master either. Also before [`preload`](crate::preload) in a mold.
 pub fn worker() -> Result<Option<Worker>> {
     match &*role()? {
         Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
+        Some(Role::Mold(_)) => too_early(),
         _ => Ok(None),
     }
 }
@@ -149,7 +177,7 @@ pub fn parent() -> Result<Option<Channel>> {
 /// As [`worker`].
 pub fn become_master() -> Result<bool> {
     let mut role = role()?;
-    if let Some(Role::Worker(_)) = *role {
+    if let Some(Role::Worker(_) | Role::Mold(_)) = *role {
         return Ok(false);
     }
     // The child of a parent may be a master as well, and keeps its channel.
@@ -164,6 +192,7 @@ fn listening_worker() -> Result<Option<Worker>> {
     match &*role()? {
         Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
         Some(Role::Master) => Err(Error::NotWorker),
+        Some(Role::Mold(_)) => too_early(),
         _ => Ok(None),
     }
 }

@@ -1,7 +1,9 @@
 //! What this process was started with: its environment and a descriptor known by number.
 
 use std::{
-    env, io,
+    env,
+    ffi::OsStr,
+    io,
     os::fd::{FromRawFd, OwnedFd, RawFd},
 };
 
@@ -12,10 +14,16 @@ use nix::libc;
 /// Edition 2024 calls that unsafe, for other threads may read the environment meanwhile
 /// through C. Std's own accessors take a lock, and Node removes the same variables at the
 /// same time: early in `main`, on the first question for the role.
-pub(crate) fn forget_variable(name: &str) {
+pub(crate) fn forget_variable(name: impl AsRef<OsStr>) {
     // SAFETY: see above; this is the one place that changes the environment, and its callers
     // document that the first call belongs early in `main`.
     unsafe { env::remove_var(name) }
+}
+
+/// Sets a variable of this process's environment, in a process with one thread.
+pub(crate) fn set_variable(name: &OsStr, value: &OsStr) {
+    // SAFETY: as above; callers have just seen that there is no other thread.
+    unsafe { env::set_var(name, value) }
 }
 
 /// A descriptor of our own for what has this number in this process.
