@@ -82,6 +82,11 @@ pub enum Error {
         /// Why not: another master listens there, the path is too long.
         source: io::Error,
     },
+    /// The workers' program could not be loaded for all of them, or not be copied.
+    Preload {
+        /// Why.
+        reason: String,
+    },
     /// The program could not be replaced by the one that is there now.
     Upgrade {
         /// Why.
@@ -109,6 +114,7 @@ impl Error {
             | Self::Overflow { .. }
             | Self::Aborted { .. }
             | Self::Quorum { .. }
+            | Self::Preload { .. }
             | Self::Upgrade { .. }
             | Self::Reload { .. } => io::ErrorKind::Other,
         }
@@ -137,6 +143,7 @@ impl fmt::Display for Error {
             Self::Quorum { ready, wanted, .. } => {
                 write!(f, "only {ready} of at least {wanted} workers became ready")
             }
+            Self::Preload { reason } => write!(f, "the program cannot be preloaded: {reason}"),
             Self::Upgrade { reason } => write!(f, "the upgrade failed: {reason}"),
             Self::Reload { reason } => write!(f, "the reload failed: {reason}"),
             Self::Control { path, .. } => {
@@ -182,6 +189,7 @@ impl error::Error for Error {
             | Self::TimedOut { .. }
             | Self::Overflow { .. }
             | Self::Aborted { .. }
+            | Self::Preload { .. }
             | Self::Upgrade { .. }
             | Self::Reload { .. } => None,
         }

@@ -62,6 +62,7 @@ mod foreign;
 mod listeners;
 mod mailbox;
 mod member;
+mod mold;
 mod orphans;
 mod outlet;
 mod own;
@@ -105,7 +106,7 @@ pub use worker_api;
 pub use worker_api::{
     Address, Channel, Connection, Counter, Handle, Incoming, ListenOptions, Listener, Message,
     Score, Serialization, SocketList, Stream, ToAddress, UdpSocket, Worker, bind, bind_with,
-    is_worker, listen, listen_with, structured, worker,
+    is_worker, listen, listen_with, preload, structured, worker,
 };
 pub use worker_ref::{State, WorkerRef};
 

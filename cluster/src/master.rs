@@ -16,12 +16,13 @@ use worker_api::{
 use crate::{
     Error, Event, ForkOptions, Policy, Result, Settings, Signal, WorkerRef,
     alarm::Alarm,
-    child_process::{Command, Started},
+    child_process::{Birth, Command, Started},
     foreign::{Foreigners, Outfit},
     listeners::Listeners,
     mailbox::Mailbox,
     member::Member,
     place::Place,
+    process::Process,
 };
 
 mod channel;
@@ -141,11 +142,20 @@ impl Master {
     ///
     /// As [`fork`](Self::fork).
     pub fn fork_with(&mut self, options: &ForkOptions) -> Result<WorkerRef> {
+        self.fork_by(options, |birth| birth.start())
+    }
+
+    /// The same for a worker that comes to life in another way than by a start of its program.
+    pub(crate) fn fork_by(
+        &mut self,
+        options: &ForkOptions,
+        bear: impl FnOnce(&Birth<'_>) -> io::Result<Process>,
+    ) -> Result<WorkerRef> {
         let id = self.last_id + 1;
         let slot = options.wanted_slot().unwrap_or_else(|| self.free_slot());
         let (mut command, program, outfit) = self.command(id, slot, options)?;
         let board = scoreboard(id, &mut command);
-        let started = command.start().map_err(|error| match error {
+        let started = command.start_by(bear).map_err(|error| match error {
             Error::Spawn { program, source } => Error::Fork { program, source },
             other => other,
         })?;

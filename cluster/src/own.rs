@@ -20,6 +20,11 @@ pub(crate) fn add(pid: u32) {
     lock().get_or_insert_default().insert(pid);
 }
 
+/// Whether this is one of ours.
+pub(crate) fn has(pid: u32) -> bool {
+    lock().as_ref().is_some_and(|own| own.contains(&pid))
+}
+
 /// Takes the end of one of ours, which after that is nobody's if `take` says so.
 pub(crate) fn end<T>(pid: u32, take: impl FnOnce() -> T, is_over: impl FnOnce(&T) -> bool) -> T {
     let mut own = lock();

@@ -35,6 +35,20 @@ impl Process {
         Ok(Self::new(pid, pidfd::open(pid)?))
     }
 
+    /// A process that somebody else has started as a child of this one.
+    ///
+    /// # Errors
+    ///
+    /// `ECHILD` if it is not that, `InvalidData` if it is one that this process has started.
+    pub(crate) fn of_copy(pid: u32) -> io::Result<Self> {
+        if own::has(pid) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        let pidfd = pidfd::open(pid)?;
+        pidfd::check_child(pidfd.as_fd())?;
+        Ok(Self::new(pid, pidfd))
+    }
+
     pub(crate) fn pid(&self) -> u32 {
         self.pid
     }

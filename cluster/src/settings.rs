@@ -3,6 +3,8 @@
 use std::{
     env,
     ffi::{OsStr, OsString},
+    fs::File,
+    io,
     net::Ipv4Addr,
     os::fd::{AsFd, AsRawFd, OwnedFd, RawFd},
     path::PathBuf,
@@ -10,11 +12,12 @@ use std::{
 };
 
 use standing::Standing;
-use worker_api::{Address, Handle, Serialization, ToAddress};
+use worker_api::{Address, Handle, Serialization, ToAddress, wire::MOLD};
 
 use crate::{
     Error, Readiness, Result,
     child_process::{Command, Stdio},
+    cpus,
     listeners::{WIDEST, WINDOW},
     schedule::{Rule, Schedule},
 };
@@ -376,13 +379,49 @@ impl Settings {
         if let Some(cwd) = own.cwd.as_ref().or(self.cwd.as_ref()) {
             command.cwd(cwd);
         }
+        command.stdio(self.layout(own, listeners)?).serialization(self.chosen_serialization());
+        self.standing.give(&mut command, slot)?;
+        command.ignore_interrupt(self.ignores_interrupt);
+        Ok((command, name))
+    }
+
+    /// The workers' descriptors; `listeners` are those from 3 on.
+    fn layout(&self, own: &ForkOptions, listeners: Vec<OwnedFd>) -> Result<Vec<Stdio>> {
         let mut layout = layout(own.stdio.as_deref().or(self.stdio.as_deref()))?;
         own.divert_output(&mut layout)?;
         let behind = layout.len().min(3);
         layout.splice(behind..behind, listeners.into_iter().map(Stdio::Fd));
-        command.stdio(layout).serialization(self.chosen_serialization());
-        self.standing.give(&mut command, slot)?;
-        command.ignore_interrupt(self.ignores_interrupt);
+        Ok(layout)
+    }
+
+    /// The command that starts a mold of such workers. It has what they have, but what is one
+    /// worker's alone; the numbers of that are kept for them. Where they have their channel it
+    /// has `control`.
+    pub(crate) fn mold_command(
+        &self,
+        own: &ForkOptions,
+        listeners: Vec<OwnedFd>,
+        control: OwnedFd,
+    ) -> Result<(Command, String)> {
+        let copies = listeners.iter().map(OwnedFd::try_clone).collect::<io::Result<_>>()?;
+        let (mut command, name) = self.command(own, 0, copies)?;
+        let (mut layout, mut control) = (self.layout(own, listeners)?, Some(control));
+        for (number, one) in layout.iter_mut().enumerate() {
+            match (number, &*one) {
+                (_, Stdio::Ipc) => {
+                    command.env(MOLD, number.to_string());
+                    *one = control.take().map_or(Stdio::Ignore, Stdio::Fd);
+                }
+                (0, Stdio::Pipe) => *one = Stdio::Ignore,
+                (1 | 2, Stdio::Pipe) => *one = Stdio::Inherit,
+                (_, Stdio::Pipe) => *one = File::open("/dev/null")?.into(),
+                _ => {}
+            }
+        }
+        command.stdio(layout);
+        if self.standing.pins_cpus() {
+            command.cpus(cpus::allowed()?);
+        }
         Ok((command, name))
     }
 }

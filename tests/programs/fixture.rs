@@ -13,6 +13,7 @@ mod master;
 mod once;
 mod opener;
 mod parting;
+mod preloaded;
 mod report;
 mod supervise;
 mod supervised;
@@ -35,6 +36,7 @@ fn main() {
         "once" => once::run(),
         "opener" => opener::run(),
         "parting" => parting::run(),
+        "preloaded" => preloaded::run(),
         "report" => report::run(),
         "supervise" => supervise::run(),
         "supervised" => supervised::run(),

@@ -5,10 +5,10 @@ use std::{
     ffi::{OsStr, OsString},
 };
 
-use worker_api::wire::SCOREBOARD;
+use worker_api::wire::{MOLD, SCOREBOARD};
 
 /// Facts about one process, which are false of its children.
-const OWN: [&str; 4] = [CHANNEL_FD, SERIALIZATION_MODE, "NODE_UNIQUE_ID", SCOREBOARD];
+const OWN: [&str; 5] = [CHANNEL_FD, SERIALIZATION_MODE, "NODE_UNIQUE_ID", SCOREBOARD, MOLD];
 pub(super) const CHANNEL_FD: &str = "NODE_CHANNEL_FD";
 pub(super) const SERIALIZATION_MODE: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
 

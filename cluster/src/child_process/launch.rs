@@ -36,14 +36,41 @@ pub(crate) struct Started {
     pub(crate) ipc: Option<UnixStream>,
 }
 
+/// All that a new process is to have.
+pub(crate) struct Birth<'a> {
+    pub(crate) program: &'a Program<'a>,
+    pub(crate) variables: &'a BTreeMap<OsString, OsString>,
+    /// The variable with the number of the program's [passed](Program::passed) descriptor.
+    pub(crate) passed: Option<&'static str>,
+}
+
+impl Birth<'_> {
+    /// The usual way.
+    pub(crate) fn start(&self) -> io::Result<Process> {
+        let (pid, pidfd) = spawn(self.program)?;
+        Ok(Process::new(pid, pidfd))
+    }
+}
+
 impl Command {
-    /// Starts the process, with nothing of a [`Child`](super::Child) around it: no limits, and no
-    /// `Channel` over the raw stream.
-    pub(crate) fn start(&self) -> Result<Started> {
-        self.launch(Purpose::Spawn)
+    /// Starts the process in this way, with nothing of a [`Child`](super::Child) around it: no
+    /// limits, and no `Channel` over the raw stream.
+    pub(crate) fn start_by(
+        &self,
+        bear: impl FnOnce(&Birth<'_>) -> io::Result<Process>,
+    ) -> Result<Started> {
+        self.launch_by(Purpose::Spawn, bear)
     }
 
     pub(super) fn launch(&self, purpose: Purpose) -> Result<Started> {
+        self.launch_by(purpose, |birth| birth.start())
+    }
+
+    fn launch_by(
+        &self,
+        purpose: Purpose,
+        bear: impl FnOnce(&Birth<'_>) -> io::Result<Process>,
+    ) -> Result<Started> {
         orphans::sweep();
         self.check()?;
         let layout = self.stdio.resolve(purpose)?;
@@ -85,10 +112,11 @@ impl Command {
             own_pid: self.tells_pid.then_some(c"LISTEN_PID"),
         };
         let _birth = own::birth();
-        let (pid, pidfd) = spawn(&program).map_err(cannot_start)?;
+        let passed = self.passed.as_ref().map(|&(variable, _)| variable);
+        let birth = Birth { program: &program, variables: &variables, passed };
+        let process = bear(&birth).map_err(cannot_start)?;
 
-        let mut started =
-            Started { process: Process::new(pid, pidfd), stdio: Vec::new(), ipc: None };
+        let mut started = Started { process, stdio: Vec::new(), ipc: None };
         for end in ends {
             let (pipe, channel) = match end {
                 Ends::Pipe { ours, .. } => (Some(ours), None),

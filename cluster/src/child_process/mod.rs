@@ -50,7 +50,7 @@ pub use abort::Abort;
 pub use child::Child;
 pub use command::Command;
 pub use functions::{exec, exec_file, exec_file_sync, exec_sync, fork, spawn, spawn_sync};
-pub(crate) use launch::Started;
+pub(crate) use launch::{Birth, Started};
 pub use output::Output;
 pub use stdio::Stdio;
 pub use worker_api::parent;

@@ -36,6 +36,19 @@ impl Master {
         Ok((command, program, outfit))
     }
 
+    /// The command that starts a mold of such workers, and its program's name.
+    pub(crate) fn mold_command(
+        &mut self,
+        options: &ForkOptions,
+        control: OwnedFd,
+    ) -> Result<(Command, String)> {
+        let passed = match self.settings.passes_listeners {
+            true => self.listeners.pinned()?.into_iter().map(|(socket, _)| socket).collect(),
+            false => Vec::new(),
+        };
+        self.settings.mold_command(options, passed, control)
+    }
+
     pub(super) fn admit_foreigner(&mut self, worker: &WorkerRef, outfit: Outfit) -> io::Result<()> {
         let (id, pid) = (worker.id(), worker.pid());
         self.foreigners.admit(id, pid, outfit, Instant::now());

@@ -152,6 +152,10 @@ impl Standing {
         Ok(())
     }
 
+    pub(super) fn pins_cpus(&self) -> bool {
+        self.pins_cpus
+    }
+
     pub(super) fn owner(&self) -> Result<(Option<u32>, Option<u32>)> {
         let (mut uid, mut gid) = (self.uid, self.gid);
         if let Some(name) = &self.user {

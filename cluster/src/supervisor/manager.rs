@@ -68,7 +68,7 @@ impl Manager {
     }
 
     /// Says what it has not heard yet.
-    fn tell(&mut self, policy: &Policy, now: Instant) {
+    fn tell(&mut self, policy: &Policy, is_reloading: bool, now: Instant) {
         let (ready, quorum) = policy.quorum();
         let heard = match self.heard {
             Heard::Stopping => Heard::Stopping,
@@ -76,7 +76,7 @@ impl Manager {
             // Those that are not ready and not starting fail, and are tried again.
             Heard::Nothing if ready >= quorum && !policy.is_starting() => Heard::Ready,
             Heard::Nothing => Heard::Nothing,
-            _ if policy.is_reloading() => Heard::Reloading,
+            _ if is_reloading => Heard::Reloading,
             _ => Heard::Ready,
         };
         if heard != std::mem::replace(&mut self.heard, heard) {
@@ -105,8 +105,9 @@ impl Manager {
 impl Supervised {
     /// Tells systemd how it goes.
     pub(super) fn tell_manager(&mut self) {
+        let is_reloading = self.is_reloading();
         if let Some(manager) = &mut self.manager {
-            manager.tell(&self.policy, Instant::now());
+            manager.tell(&self.policy, is_reloading, Instant::now());
         }
     }
 }

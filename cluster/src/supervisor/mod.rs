@@ -11,6 +11,7 @@ mod caring;
 mod clients;
 mod journal;
 mod manager;
+mod molding;
 mod output;
 mod policy;
 mod recycle;
@@ -62,6 +63,7 @@ pub struct Supervisor {
     watchdog: Option<Duration>,
     recycle: Recycle,
     speaks_to_systemd: bool,
+    preloads: bool,
 }
 
 /// What a supervisor begins with.
@@ -95,6 +97,7 @@ impl Supervisor {
             watchdog: None,
             recycle: Recycle::new(),
             speaks_to_systemd: true,
+            preloads: false,
         }
     }
 
@@ -195,6 +198,16 @@ impl Supervisor {
     /// and opened again on `USR1`.
     pub fn log_file(mut self, path: impl Into<PathBuf>) -> Self {
         self.output = Output::File(path.into());
+        self
+    }
+
+    /// The workers are copies of one process, which has loaded their program: see
+    /// [`preload`](crate::preload), which the program has to call. Each reload starts such a
+    /// process anew, of the program that is there then; if that fails within
+    /// [`start_timeout`](Self::start_timeout), the old one goes on. Default: each worker starts
+    /// its program.
+    pub fn preload(mut self) -> Self {
+        self.preloads = true;
         self
     }
 

@@ -76,13 +76,14 @@ impl Supervised {
     /// Starts a worker, whose output is relayed if that is wanted.
     pub(super) fn fork(&mut self, slot: usize) -> Result<WorkerRef> {
         let options = self.options.clone().slot(slot);
-        let Some(relay) = self.relay.as_ref().filter(|_| !matches!(self.output, Output::Own))
-        else {
-            return self.master.fork_with(&options);
-        };
+        if self.relay.is_none() || matches!(self.output, Output::Own) {
+            return self.bear(&options);
+        }
         let ((out, stdout), (err, stderr)) = (io::pipe()?, io::pipe()?);
-        let worker = self.master.fork_with(&options.output(stdout, stderr))?;
-        if let Err(error) = relay.add(worker.id(), Some(out), Some(err)) {
+        let worker = self.bear(&options.output(stdout, stderr))?;
+        if let Some(relay) = &self.relay
+            && let Err(error) = relay.add(worker.id(), Some(out), Some(err))
+        {
             log::error!("the output of {worker} is lost: {error}");
         }
         Ok(worker)

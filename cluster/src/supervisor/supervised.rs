@@ -15,13 +15,14 @@ use super::{
     journal::Journal,
     manager::Manager,
     output::Output,
-    policy::{Action, Phase, Policy},
+    policy::{Action, Phase, Policy, Verdict},
     signals::{Signals, Wish},
     upgrading::Upgrading,
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
-    available_parallelism, control::Desk, files, reaper::Reaper, relay::Relay, upgrade::Image,
+    available_parallelism, control::Desk, files, mold::Molds, reaper::Reaper, relay::Relay,
+    upgrade::Image,
 };
 
 /// Events after which signals and deadlines have their turn, however many there are.
@@ -56,6 +57,7 @@ pub struct Supervised {
     pub(super) desk: Option<Desk>,
     pub(super) image: Image,
     pub(super) upgrading: Upgrading,
+    pub(super) molds: Option<Molds>,
 }
 
 impl Supervised {
@@ -116,6 +118,7 @@ impl Supervised {
             desk,
             image: Image::of_this_process()?,
             upgrading: Upgrading::Not,
+            molds: supervisor.preloads.then(Molds::new).transpose()?,
         };
         supervised.watch()?;
         Ok(supervised)
@@ -128,6 +131,7 @@ impl Supervised {
             self.signals.as_ref().map(AsRawFd::as_raw_fd),
             self.desk.as_ref().map(AsRawFd::as_raw_fd),
             self.reaper.as_ref().map(|reaper| reaper.as_fd().as_raw_fd()),
+            self.molds.as_ref().map(AsRawFd::as_raw_fd),
         ];
         for (number, watched) in watched.into_iter().enumerate() {
             if let Some(watched) = watched {
@@ -177,6 +181,7 @@ impl Supervised {
             self.care.deadline(),
             self.manager.as_ref().and_then(Manager::deadline),
             self.reaper.as_ref().and_then(Reaper::deadline),
+            self.molds.as_ref().and_then(Molds::deadline),
         ];
         all.into_iter().flatten().min()
     }
@@ -191,12 +196,18 @@ impl Supervised {
         self.reap();
         self.take_care();
         let mut acted = false;
-        while let Some(action) = self.policy.next(Instant::now()) {
+        while let Some(action) = self.next_action() {
             self.carry_out(action)?;
             acted = true;
         }
+        acted |= self.tend_molds();
         self.tell_manager();
         Ok(is_all && !acted && !self.check_trial())
+    }
+
+    fn next_action(&mut self) -> Option<Action> {
+        self.policy.hold_starts(self.lacks_spare());
+        self.policy.next(Instant::now())
     }
 
     /// Takes note of what has happened, before anything is done about any of it; whether that
@@ -266,13 +277,8 @@ impl Supervised {
                 }
             }
             Action::Reloaded(verdict) => {
-                let outcome = self.journal.outcome(verdict, self.relay.as_ref());
-                match &outcome {
-                    Ok(generation) => log::info!("reloaded: generation {generation}"),
-                    Err(error) => log::error!("{error:?}"),
-                }
-                self.note_reload(&outcome);
-                self.report(Event::Reload { outcome });
+                self.judge_molds(verdict);
+                self.report_verdict(verdict);
             }
             Action::GiveUp => {
                 let (ready, wanted) = self.policy.quorum();
@@ -285,6 +291,19 @@ impl Supervised {
             }
         }
         Ok(())
+    }
+
+    pub(super) fn report_verdict(&mut self, verdict: Verdict) {
+        self.report_reload(self.journal.outcome(verdict, self.relay.as_ref()));
+    }
+
+    pub(super) fn report_reload(&mut self, outcome: Result<u64>) {
+        match &outcome {
+            Ok(generation) => log::info!("reloaded: generation {generation}"),
+            Err(error) => log::error!("{error:?}"),
+        }
+        self.note_reload(&outcome);
+        self.report(Event::Reload { outcome });
     }
 
     fn start(&mut self, slot: usize) {
@@ -331,7 +350,7 @@ impl Supervised {
         if let Some(desk) = &mut self.desk {
             desk.reload_begun();
         }
-        self.policy.reload(Instant::now())
+        self.renew_mold().unwrap_or_else(|| self.policy.reload(Instant::now()))
     }
 
     /// As many workers from now on; at least 1.
@@ -342,6 +361,7 @@ impl Supervised {
     /// Asks all workers to leave, and keeps the sockets: connections wait in their queues until
     /// [`reload`](Self::reload) or [`scale`](Self::scale) brings workers again.
     pub fn pause(&mut self) {
+        self.give_up_mold(Verdict::Stopped);
         self.policy.pause(Instant::now());
     }
 
@@ -365,6 +385,7 @@ impl Supervised {
     /// Asks all workers to leave, and ends when they have. Asked again, it does not wait for
     /// them any more: they get `SIGTERM`, then `SIGKILL`.
     pub fn stop(&mut self) {
+        self.give_up_mold(Verdict::Stopped);
         self.policy.stop(Instant::now());
         self.master.unpin();
     }
@@ -402,7 +423,7 @@ impl Supervised {
             pid: std::process::id(),
             generation: self.policy.generation(),
             size: self.policy.size(),
-            is_reloading: self.policy.is_reloading(),
+            is_reloading: self.is_reloading(),
             is_stopping: self.policy.is_stopping(),
             workers,
         }

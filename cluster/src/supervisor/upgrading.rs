@@ -11,12 +11,14 @@ use super::{
     journal::Journal,
     manager::{Manager, ManagerState},
     output::PipeState,
-    policy::{Policy, PolicyState},
+    policy::{Policy, PolicyState, Verdict},
 };
 use crate::{
     Error, Event, Master, Result,
     control::{Desk, DeskState},
-    files, orphans,
+    files,
+    mold::{MoldState, Molds},
+    orphans,
     process::Process,
     relay::Pipe,
     upgrade::{Heir, State, Trial, taken},
@@ -45,6 +47,8 @@ pub(crate) struct SupervisedState {
     pipes: Vec<PipeState>,
     #[serde(default)]
     manager: Option<ManagerState>,
+    #[serde(default)]
+    mold: Option<MoldState>,
 }
 
 /// How far an upgrade is.
@@ -120,6 +124,7 @@ impl Supervised {
             None => return false,
             Some(Ok(())) => {
                 self.upgrading = Upgrading::Due;
+                self.give_up_mold(Verdict::Superseded);
                 self.policy.supersede();
             }
             Some(Err(reason)) => {
@@ -161,9 +166,12 @@ impl Supervised {
             desk: self.desk.as_ref().map(|desk| desk.state(packing)),
             pipes: pipes.iter().map(|pipe| PipeState::of(pipe, packing)).collect(),
             manager: self.manager.as_ref().and_then(Manager::state),
+            mold: self.molds.as_ref().and_then(|molds| molds.state(packing)),
         };
         let master = self.master.state(packing);
-        State::new(packing.numbers().collect(), master, supervised, orphans::all())
+        let mut orphans = orphans::all();
+        orphans.extend(self.molds.iter().flat_map(Molds::others));
+        State::new(packing.numbers().collect(), master, supervised, orphans)
     }
 
     /// The supervisor that this process was before the exec, as this program wants it.
@@ -189,6 +197,7 @@ impl Supervised {
         if let Some(state) = supervised.manager.filter(|_| supervisor.speaks_to_systemd) {
             new.manager = Manager::restore(state, line.is_none());
         }
+        new.take_over_mold(supervised.mold, &mut luggage);
         // A number that was changed at run time stays, unless the program wants another now.
         if new.wanted != supervised.wanted {
             new.scale(new.wanted);

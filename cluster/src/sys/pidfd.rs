@@ -43,6 +43,11 @@ pub(crate) fn try_wait(pidfd: BorrowedFd<'_>) -> io::Result<Option<ExitStatus>> 
     wait(pidfd, libc::WEXITED | libc::WNOHANG)
 }
 
+/// Whether the process is a child of ours, `ECHILD` if not; it is left as it is.
+pub(crate) fn check_child(pidfd: BorrowedFd<'_>) -> io::Result<()> {
+    wait(pidfd, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT).map(drop)
+}
+
 /// Waits for the end of the process and reaps it.
 pub(super) fn reap(pidfd: BorrowedFd<'_>) -> io::Result<Option<ExitStatus>> {
     loop {

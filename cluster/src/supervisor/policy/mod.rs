@@ -115,6 +115,10 @@ pub(crate) struct Policy {
     stops: bool,
     /// Since when fewer than the quorum are ready.
     wanting: Option<Instant>,
+    /// No worker can be started just now.
+    holds: bool,
+    /// For want of which one has to wait that is due in this slot.
+    wanted: Option<usize>,
     actions: VecDeque<Action>,
 }
 
@@ -131,6 +135,8 @@ impl Policy {
             pauses: false,
             stops: false,
             wanting: Some(now),
+            holds: false,
+            wanted: None,
             actions: VecDeque::new(),
         }
     }
@@ -372,8 +378,23 @@ impl Policy {
         }
         let failing = self.failing.map(|(_, end)| end);
         let given_up = self.wanting.map(|since| since + self.limits.quorum_timeout);
-        let due = self.slots.iter().filter_map(|slot| slot.due.or(slot.rests));
+        // Who waits for the means to start a worker is not helped by the time.
+        let due = self.slots.iter().filter_map(|slot| match self.wanted {
+            Some(_) => slot.rests,
+            None => slot.due.or(slot.rests),
+        });
         workers.chain(due).chain(given_up).chain(failing).min()
+    }
+
+    /// Whether workers can be started just now. If not, [`wanted_start`](Self::wanted_start)
+    /// tells, after [`next`](Self::next) had nothing more, whether one is to be.
+    pub(crate) fn hold_starts(&mut self, on: bool) {
+        self.holds = on;
+    }
+
+    /// The slot for which a worker would be started.
+    pub(crate) fn wanted_start(&self) -> Option<usize> {
+        self.wanted
     }
 
     /// What is to be done now, one thing at a time.
@@ -385,6 +406,7 @@ impl Policy {
     }
 
     fn look(&mut self, now: Instant) {
+        self.wanted = None;
         self.escalate(now);
         self.slots.iter_mut().for_each(|slot| slot.wake(now));
         if self.failing.is_some_and(|(_, end)| end <= now) {
@@ -397,9 +419,19 @@ impl Policy {
             self.wanting = None;
             self.actions.push_back(Action::GiveUp);
         } else if let Some(slot) = self.slots.iter().position(|slot| slot.is_due(now)) {
-            self.actions.push_back(Action::Start { slot });
+            self.start(slot);
+            if self.wanted.is_some() {
+                self.replace(now);
+            }
         } else {
             self.replace(now);
+        }
+    }
+
+    fn start(&mut self, slot: usize) {
+        match self.holds {
+            true => self.wanted = self.wanted.or(Some(slot)),
+            false => self.actions.push_back(Action::Start { slot }),
         }
     }
 

@@ -66,7 +66,7 @@ impl Policy {
         });
         let Some(&(worker, one)) = next else { return };
         if self.surplus() < self.limits.max_surge {
-            self.actions.push_back(Action::Start { slot: one.slot });
+            self.start(one.slot);
         } else if self.ready_workers() + self.limits.max_unavailable > self.slots.len() {
             self.hand_on(worker, one, now);
         }

@@ -1,0 +1,132 @@
+//! A supervisor over workers that are copies of a mold. Workers answer lines: the worker's number
+//! and the line; the line `exit` ends one with status 7. Each says where it listens and which
+//! process has loaded for it. The supervisor prints how reloads end.
+//!
+//! In the environment: `WORKERS`, how many (1); `START`, in milliseconds: how long it waits for a
+//! start; `EXEC`, the workers' program (this one, as it runs now); `MEGABYTES`, how much is
+//! loaded (1); `LOAD`, a file with one word, which says how
+//! loading goes from now on:
+//! - `fine`;
+//! - `crash`: it says why on its standard error and ends with status 3;
+//! - `hang`: it never ends;
+//! - `thread`: it leaves a thread behind, with the name `prefetcher`;
+//! - `never`: the program does not load at all, and goes on as a worker;
+//! - `broken`: it loads well, but its workers end with status 5 at once.
+
+use std::{
+    env, fs,
+    io::{self, BufRead, BufReader, Write},
+    process,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use cluster::{Connection, Event, Result, Settings, Supervisor};
+
+/// What is loaded.
+struct Data {
+    memory: Vec<u8>,
+    loader: u32,
+    mood: String,
+}
+
+pub(crate) fn run() -> Result<()> {
+    if !cluster::is_worker() {
+        return supervise();
+    }
+    if mood() == "never" {
+        return cluster::worker().map(drop).map_err(Into::into);
+    }
+    let data = cluster::preload(load)?;
+    if data.mood == "broken" {
+        process::exit(5);
+    }
+    work(&data)
+}
+
+fn mood() -> String {
+    env::var("LOAD").map_or("fine".into(), |file| fs::read_to_string(file).expect("a mood"))
+}
+
+fn number(name: &str) -> Option<usize> {
+    env::var(name).ok().map(|text| text.parse().expect("a number"))
+}
+
+fn load() -> Data {
+    let mood = mood();
+    match mood.as_str() {
+        "crash" => {
+            eprintln!("there is no model");
+            process::exit(3);
+        }
+        "hang" => loop {
+            thread::park();
+        },
+        "thread" => {
+            let thread = thread::Builder::new().name("prefetcher".into());
+            let (started, has_started) = mpsc::channel();
+            let forever = move || {
+                started.send(()).expect("somebody who waits");
+                loop {
+                    thread::park();
+                }
+            };
+            thread.spawn(forever).expect("a thread");
+            has_started.recv().expect("a thread that has its name");
+        }
+        _ => {}
+    }
+    // Written to, byte by byte, so that it is there and not only promised.
+    let memory = vec![1; number("MEGABYTES").unwrap_or(1) << 20];
+    Data { memory, loader: process::id(), mood }
+}
+
+fn supervise() -> Result<()> {
+    let timeout =
+        number("START").map_or(Duration::MAX, |start| Duration::from_millis(start as u64));
+    let settings = match env::var_os("EXEC") {
+        Some(program) => Settings::new().exec(program).arg("preloaded"),
+        None => Settings::new(),
+    };
+    let mut supervised = Supervisor::new(settings)
+        .workers(number("WORKERS").unwrap_or(1))
+        .start_timeout(timeout)
+        .quorum(1, timeout.saturating_mul(4))
+        .preload()
+        .start()?;
+    while let Some(event) = supervised.poll(None)? {
+        match event {
+            Event::Reload { outcome } => println!("reload: {outcome:?}"),
+            Event::Exit { worker, status } => println!("exit of {worker}: {status}"),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn work(data: &Data) -> Result<()> {
+    let Some(worker) = cluster::worker()? else { unreachable!("it is a worker") };
+    let listener = worker.listen("127.0.0.1:0")?;
+    let sum: usize = data.memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum();
+    let (address, own, loader) = (listener.local_addr(), process::id(), data.loader);
+    let id = worker.id();
+    println!("worker {id} listens on {address}, process {own}, loaded by {loader}, sum {sum}");
+    for connection in listener.incoming() {
+        let (connection, id) = (connection?, worker.id());
+        thread::spawn(move || answer(&connection, id));
+    }
+    while worker.drain(Duration::from_secs(30)) > 0 {}
+    Ok(())
+}
+
+fn answer(mut connection: &Connection, id: u32) -> io::Result<()> {
+    for line in BufReader::new(connection).lines() {
+        let line = line?;
+        if line == "exit" {
+            process::exit(7);
+        }
+        writeln!(connection, "{id} {line}")?;
+    }
+    Ok(())
+}
