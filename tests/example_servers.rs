@@ -176,3 +176,21 @@ fn embedded_master_replaces_a_worker_and_ends_on_a_signal() {
         }
     }
 }
+
+#[test]
+fn preload_counts_once_for_all_workers() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut program = start("preload", policy);
+        program.line("listens on 127.0.0.1:7000");
+        for (number, answer) in [("9999991", "yes"), ("9999990", "no"), ("ten", "who knows")] {
+            let mut client = Lines::connect().unwrap();
+            client.say(number);
+            assert_eq!(client.next(), answer, "{policy}");
+        }
+        let counts = |line: &&String| line.contains("counts primes");
+        assert_eq!(program.lines().iter().filter(counts).count(), 1, "{policy}");
+        program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
+    }
+}
