@@ -17,7 +17,7 @@ fn a_start_fails_with_the_reason() {
         ("thread", "a program with other threads (prefetcher) cannot be copied"),
     ];
     for (mood, reason) in faults {
-        let mut site = Site::new("none", 2).env("START", "300").loading(mood).start();
+        let mut site = Site::plan("none", 2).env("START", "300").loading(mood).start();
         assert_eq!(site.program.wait().code(), Some(1), "{mood}");
         let line = site.program.line("only 0 of at least 1 workers became ready");
         assert!(line.contains(reason), "{mood}: {line}");
@@ -26,7 +26,7 @@ fn a_start_fails_with_the_reason() {
 
 #[test]
 fn a_start_succeeds_when_the_fault_is_mended() {
-    let site = Site::new("none", 2).loading("crash").start();
+    let site = Site::plan("none", 2).loading("crash").start();
     site.program.line("there is no model");
     site.set("fine");
     site.worker(1);
@@ -35,7 +35,7 @@ fn a_start_succeeds_when_the_fault_is_mended() {
 #[test]
 fn the_old_mold_and_its_workers_stay_when_a_reload_fails() {
     for policy in POLICIES {
-        let site = Site::new(policy, 2).env("START", "2000").start();
+        let site = Site::plan(policy, 2).env("START", "2000").start();
         let (one, two) = (site.worker(0), site.worker(1));
         let faults = [
             ("crash", "it ended before it had loaded (exit status: 3)"),
@@ -61,7 +61,7 @@ fn the_old_mold_and_its_workers_stay_when_a_reload_fails() {
 
 #[test]
 fn a_mold_that_does_not_answer_is_given_up() {
-    let site = Site::new("none", 1).env("START", "1000").start();
+    let site = Site::plan("none", 1).env("START", "1000").start();
     let one = site.worker(0);
     let spare = site.settle(1);
     kill(one.loader, SIGSTOP);
@@ -76,11 +76,11 @@ fn a_mold_that_does_not_answer_is_given_up() {
 
 #[test]
 fn a_stop_while_a_mold_loads() {
-    let mut site = Site::new("none", 1).loading("hang").start();
+    let mut site = Site::plan("none", 1).loading("hang").start();
     site.program.line("loads");
     site.program.signal(SIGTERM);
     assert_eq!(site.program.wait().code(), Some(0));
-    let site = Site::new("none", 1).start();
+    let site = Site::plan("none", 1).start();
     site.worker(0);
     site.set("hang");
     site.program.signal(nix::sys::signal::Signal::SIGHUP);
@@ -92,7 +92,7 @@ fn a_stop_while_a_mold_loads() {
 
 #[test]
 fn a_master_that_is_killed_leaves_nobody_behind() {
-    let site = Site::new("rr", 2).start();
+    let site = Site::plan("rr", 2).start();
     site.worker(1);
     site.settle(2);
     let family = site.program.children();

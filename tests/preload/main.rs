@@ -18,7 +18,7 @@ const POLICIES: [&str; 2] = ["none", "rr"];
 #[test]
 fn copies_serve_and_one_process_has_loaded_for_all() {
     for policy in POLICIES {
-        let mut site = Site::new(policy, 3).start();
+        let mut site = Site::plan(policy, 3).start();
         let workers: Vec<_> = (0..3).map(|nth| site.worker(nth)).collect();
         let loaders: BTreeSet<u32> = workers.iter().map(|worker| worker.loader).collect();
         assert_eq!(loaders.len(), 1, "{policy}: {workers:?}");
@@ -41,7 +41,7 @@ fn copies_serve_and_one_process_has_loaded_for_all() {
 #[test]
 fn workers_are_children_with_an_exit_status_and_are_replaced() {
     for policy in POLICIES {
-        let site = Site::new(policy, 1).start();
+        let site = Site::plan(policy, 1).start();
         let first = site.worker(0);
         Lines::connect(&first.address).unwrap().say("exit").unwrap();
         site.program.line("exit of worker 1: exit status: 7");
@@ -57,7 +57,7 @@ fn workers_are_children_with_an_exit_status_and_are_replaced() {
 #[test]
 fn a_mold_that_is_killed_is_made_anew_and_the_workers_live_on() {
     for policy in POLICIES {
-        let site = Site::new(policy, 2).start();
+        let site = Site::plan(policy, 2).start();
         let (one, two) = (site.worker(0), site.worker(1));
         site.program.line("has loaded");
         site.settle(2);
@@ -73,7 +73,7 @@ fn a_mold_that_is_killed_is_made_anew_and_the_workers_live_on() {
 
 #[test]
 fn a_copy_that_waits_is_killed() {
-    let site = Site::new("none", 1).start();
+    let site = Site::plan("none", 1).start();
     let worker = site.worker(0);
     let spare = site.settle(1);
     kill(spare, SIGKILL);
@@ -85,7 +85,7 @@ fn a_copy_that_waits_is_killed() {
 #[test]
 fn a_reload_makes_a_new_mold_of_the_program_that_is_there_then() {
     for policy in POLICIES {
-        let site = Site::new(policy, 2).of_release("one").start();
+        let site = Site::plan(policy, 2).of_release("one").start();
         let old = [site.worker(0), site.worker(1)];
         let mut client = Lines::connect(&old[0].address).unwrap();
         client.ask("before").unwrap();
@@ -106,7 +106,7 @@ fn a_reload_makes_a_new_mold_of_the_program_that_is_there_then() {
 
 #[test]
 fn reloads_in_a_row_supersede_each_other_and_each_is_answered() {
-    let site = Site::new("none", 2).start();
+    let site = Site::plan("none", 2).start();
     site.worker(1);
     for _ in 0..3 {
         site.program.signal(SIGHUP);
@@ -122,7 +122,7 @@ fn reloads_in_a_row_supersede_each_other_and_each_is_answered() {
 
 #[test]
 fn an_upgrade_takes_the_mold_along_until_there_is_another() {
-    let site = Site::new("none", 2).of_release("one").start();
+    let site = Site::plan("none", 2).of_release("one").start();
     let old = site.worker(1);
     site.choose("two");
     site.program.signal(SIGUSR2);
@@ -137,7 +137,7 @@ fn an_upgrade_takes_the_mold_along_until_there_is_another() {
 
 #[test]
 fn a_terminals_interrupt_leaves_the_mold_alone() {
-    let site = Site::new("none", 1).start();
+    let site = Site::plan("none", 1).start();
     let worker = site.worker(0);
     kill(worker.loader, SIGINT);
     kill(worker.pid, SIGKILL);

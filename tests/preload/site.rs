@@ -31,7 +31,7 @@ pub(crate) struct Worker {
 }
 
 impl Site {
-    pub(crate) fn new(policy: &str, workers: usize) -> Plan {
+    pub(crate) fn plan(policy: &str, workers: usize) -> Plan {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("load"), "fine").unwrap();
         let mut command = Command::new(fixture());

@@ -356,7 +356,7 @@ impl Policy {
 
     /// Whether some are on their way to be ready.
     pub(crate) fn is_starting(&self) -> bool {
-        self.members().any(|(_, one)| one.phase != Phase::Ready)
+        self.wanted.is_some() || self.members().any(|(_, one)| one.phase != Phase::Ready)
     }
 
     /// How many are ready, and how many are to be.
