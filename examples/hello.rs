@@ -7,7 +7,7 @@
 //! ```
 //!
 //! `WORKERS` in the environment says how many workers, `NODE_CLUSTER_SCHED_POLICY` (`none` or
-//! `rr`) how they get connections. The same binary works as a worker of a Node primary.
+//! `rr`) how they get connections, or `CLUSTER_POLICY=reuse-port`. The same binary works as a worker of a Node primary.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -18,7 +18,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use cluster::{Connection, Listener, Settings, Supervisor, Worker};
+use cluster::{Connection, Listener, Policy, Settings, Supervisor, Worker};
 use mio::{Events, Interest, Poll, Token};
 
 type Result<T = ()> = std::result::Result<T, Box<dyn error::Error>>;
@@ -41,6 +41,10 @@ fn main() -> cluster::Result<()> {
     let Some(worker) = cluster::worker()? else {
         let address = argument.as_deref().unwrap_or(DEFAULT);
         let settings = Settings::new().listen(address).env(ADDRESS, address);
+        let settings = match env::var("CLUSTER_POLICY").as_deref() {
+            Ok("reuse-port") => settings.policy(Policy::ReusePort),
+            _ => settings,
+        };
         eprintln!("listening on {address}");
         return Supervisor::new(settings).workers(count()?).run();
     };

@@ -11,7 +11,7 @@ use cluster::{Event, Master, Policy, Settings, WorkerRef};
 use serde_json::Value;
 use support::{PATIENCE, fixture, open_descriptors};
 
-const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
+const POLICIES: [Policy; 3] = [Policy::Shared, Policy::RoundRobin, Policy::ReusePort];
 
 /// Descriptors are this process's, so one test runs at a time.
 static STAGE: Mutex<()> = Mutex::new(());

@@ -130,7 +130,7 @@ mod tests {
         assert_eq!(wrong("workers = 0"), "workers: \"0\": a number from 1 on, or `auto`");
         assert_eq!(
             wrong("policy = 'fair'"),
-            "policy: \"fair\": one of shared, round-robin, least-connections, sticky"
+            "policy: \"fair\": one of shared, round-robin, reuse-port, least-connections, sticky"
         );
         assert!(wrong("max-surge = -1").starts_with("max-surge: "), "{}", wrong("max-surge = -1"));
         assert!(

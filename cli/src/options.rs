@@ -197,6 +197,8 @@ pub(crate) enum PolicyName {
     Shared,
     /// The master accepts, and hands the connections over in turn
     RoundRobin,
+    /// Each worker accepts from a socket of its own (SO_REUSEPORT)
+    ReusePort,
     /// The master hands each connection to the worker that has the fewest
     LeastConnections,
     /// The master hands all connections of a client's address to the same worker

@@ -106,6 +106,7 @@ fn settings(options: &Options, program: Program) -> Settings {
     settings = match options.policy {
         Some(PolicyName::Shared) => settings.policy(Policy::Shared),
         Some(PolicyName::RoundRobin) => settings.policy(Policy::RoundRobin),
+        Some(PolicyName::ReusePort) => settings.policy(Policy::ReusePort),
         Some(PolicyName::LeastConnections) => settings.schedule(LeastConnections::new()),
         Some(PolicyName::Sticky) => settings.schedule(Sticky::new()),
         None => settings,

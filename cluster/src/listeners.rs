@@ -14,13 +14,14 @@ use socket2::SockRef;
 pub(crate) use state::ListenersState;
 use worker_api::{
     Address, ListenOptions,
-    wire::{Query, Sockname, pass_on, query_for},
+    wire::{Query, Sockname, accept, pass_on, query_for},
 };
 
 use crate::{Policy, Settings, schedule::Rule};
 
 mod arrived;
 mod desk;
+mod group;
 mod inherited;
 mod lane;
 mod rules;
@@ -62,6 +63,16 @@ pub(crate) struct Listeners {
     awake: BTreeSet<usize>,
     /// Those where one may be later, without any event.
     resting: BTreeSet<usize>,
+    /// Those whose workers have changed, if each worker has a socket of its own there.
+    changed: BTreeSet<usize>,
+}
+
+/// A worker that asks for a socket.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    pub(crate) id: u32,
+    pub(crate) slot: usize,
+    pub(crate) takes_lanes: bool,
 }
 
 impl Listeners {
@@ -75,6 +86,7 @@ impl Listeners {
             next: 0,
             awake: BTreeSet::new(),
             resting: BTreeSet::new(),
+            changed: BTreeSet::new(),
         }
     }
 
@@ -116,11 +128,11 @@ impl Listeners {
     /// failure is forgotten, so that another worker may try again.
     pub(crate) fn ask(
         &mut self,
-        worker: u32,
+        asker: Asker,
         query: &Query,
         settings: &Settings,
-        takes_lanes: bool,
     ) -> io::Result<Answer> {
+        let worker = asker.id;
         rules::check_data(query)?;
         let key = query.key();
         let known = self.numbers.get(&key).copied();
@@ -137,23 +149,28 @@ impl Listeners {
         let Some(socket) = self.sockets.get_mut(&number) else {
             return Err(Errno::EINVAL.into());
         };
-        if !socket.members.insert(worker) {
+        if socket.members.contains(&worker) {
             return Err(Errno::EADDRINUSE.into()); // it has this one already
         }
+        let theirs = socket.for_worker(asker, query)?;
+        socket.members.insert(worker);
         if !std::mem::replace(&mut socket.was_asked_for, true) {
             SockRef::from(&*socket.descriptor).set_nonblocking(true)?;
         }
         if socket.data.is_null() {
             socket.data = query.data.clone();
         }
-        let lane = socket.desk.as_mut().map(|desk| desk.join(worker, takes_lanes));
-        let handed = lane.is_some();
+        let has_own = socket.group.is_some();
+        let wants_lane = asker.takes_lanes && !has_own;
+        let lane = socket.desk.as_mut().map(|desk| desk.join(worker, wants_lane));
+        let handed = lane.is_some() && !has_own;
         let is_lane = matches!(lane, Some(Some(_)));
         self.awake.insert(number);
+        self.changed.insert(number);
         Ok(Answer {
             key,
             data: socket.data.clone(),
-            socket: lane.unwrap_or_else(|| Some(Arc::clone(&socket.descriptor))),
+            socket: if handed { lane.flatten() } else { Some(theirs) },
             is_lane,
             sockname: if handed { socket.sockname() } else { None },
             is_udp: query.family.is_udp(),
@@ -173,12 +190,13 @@ impl Listeners {
     fn open(&mut self, key: String, query: &Query, settings: &Settings) -> io::Result<usize> {
         let desk = match self.policy {
             Policy::Shared => None,
-            Policy::RoundRobin => {
+            Policy::RoundRobin | Policy::ReusePort => {
                 let rule = self.rule.as_ref().map(Rule::for_listener);
                 Some(Desk::new(rule, settings.chosen_window()))
             }
         };
-        let socket = Socket::open(key.clone(), query, settings, desk)?;
+        let in_group = self.policy == Policy::ReusePort;
+        let socket = Socket::open(key.clone(), query, settings, desk, in_group)?;
         let number = self.next;
         self.next += 1;
         self.numbers.insert(key, number);
@@ -192,7 +210,25 @@ impl Listeners {
     }
 
     pub(crate) fn is_handed(&self, number: usize) -> bool {
-        self.sockets.get(&number).is_some_and(|socket| socket.desk.is_some())
+        let handed = |socket: &Socket| socket.desk.is_some() && socket.group.is_none();
+        self.sockets.get(&number).is_some_and(handed)
+    }
+
+    /// Has the loop watch the sockets that no worker accepts from while others do, and no others:
+    /// `watch` begins it, or ends it, for a socket of this number. What fails is tried again.
+    pub(crate) fn watch_orphans(
+        &mut self,
+        mut watch: impl FnMut(usize, BorrowedFd<'_>, bool) -> io::Result<()>,
+    ) {
+        for number in std::mem::take(&mut self.changed) {
+            let Some(socket) = self.sockets.get_mut(&number) else { continue };
+            let Some(group) = &mut socket.group else { continue };
+            let is_served = !socket.members.is_empty();
+            if let Err(error) = group.watch(is_served, |seat, on| watch(number, seat, on)) {
+                log::error!("cannot watch a socket of {}: {error}", socket.local);
+                self.changed.insert(number);
+            }
+        }
     }
 
     /// Where the socket of this number is.
@@ -220,10 +256,11 @@ impl Listeners {
         }
         socket.forget(worker);
         self.awake.insert(number);
+        self.changed.insert(number);
         let local = socket.local.clone();
         let is_last = socket.members.is_empty() && !socket.is_pinned;
-        let descriptor = if is_last { self.remove(number) } else { None };
-        Some(Closed { number, local, descriptor })
+        let watched = if is_last { self.remove(number) } else { Vec::new() };
+        Some(Closed { number, local, watched })
     }
 
     /// A worker is to leave, and lets go of all its sockets, which stay open for others to
@@ -236,6 +273,7 @@ impl Listeners {
                 desk.retire(worker);
                 self.awake.insert(number);
             }
+            self.changed.insert(number);
         }
     }
 
@@ -244,13 +282,16 @@ impl Listeners {
     pub(crate) fn release(&mut self, worker: u32, youngest: u32) {
         for (&number, socket) in &mut self.sockets {
             socket.desert(worker, youngest);
-            match &mut socket.desk {
-                Some(desk) => {
-                    desk.leave(worker);
-                    self.awake.insert(number);
-                }
-                None => pass_on(socket.descriptor.as_fd()),
+            if let Some(desk) = &mut socket.desk {
+                desk.leave(worker);
+                self.awake.insert(number);
             }
+            match &socket.group {
+                Some(group) => group.pass_on(),
+                None if socket.desk.is_none() => pass_on(socket.descriptor.as_fd()),
+                None => {}
+            }
+            self.changed.insert(number);
         }
     }
 
@@ -277,15 +318,20 @@ impl Listeners {
         }
         let surplus = waiting.len().saturating_sub(most);
         unused.extend(waiting.drain(..surplus));
-        unused.into_iter().filter_map(|number| self.remove(number)).collect()
+        unused.into_iter().flat_map(|number| self.remove(number)).collect()
     }
 
-    fn remove(&mut self, number: usize) -> Option<Arc<OwnedFd>> {
-        let socket = self.sockets.remove(&number)?;
+    /// Those that the loop has watched.
+    fn remove(&mut self, number: usize) -> Vec<Arc<OwnedFd>> {
+        let Some(socket) = self.sockets.remove(&number) else { return Vec::new() };
         self.numbers.remove(&socket.key);
         self.resting.remove(&number);
         log::debug!("closed {} of {}", socket.local, socket.key);
-        socket.desk.is_some().then_some(socket.descriptor)
+        match socket.group {
+            Some(group) => group.watched(),
+            None if socket.desk.is_some() => vec![socket.descriptor],
+            None => Vec::new(),
+        }
     }
 
     /// The loop says that connections wait at this socket.
@@ -300,8 +346,12 @@ impl Listeners {
     pub(crate) fn hand_over(&mut self, number: u64, now: Instant, open: Open<'_>) -> Turn {
         while let Some(&place) = self.awake.first() {
             let socket = self.sockets.get_mut(&place);
-            if let Some(Socket { desk: Some(desk), descriptor, local, key, .. }) = socket {
-                match desk.next(descriptor, local, number, now, open) {
+            if let Some(Socket { desk: Some(desk), group, descriptor, local, key, .. }) = socket {
+                let mut source = || match group {
+                    Some(group) => group.accept(),
+                    None => accept(descriptor.as_fd(), true),
+                };
+                match desk.next(&mut source, local, number, now, open) {
                     Step::Offer(worker, connection) => {
                         let key = key.clone();
                         return Turn::Offer(HandOver { place, key, worker, connection });
@@ -357,8 +407,8 @@ impl Listeners {
 pub(crate) struct Closed {
     pub(crate) number: usize,
     pub(crate) local: Address,
-    /// Present: the loop has watched it, and must no longer.
-    pub(crate) descriptor: Option<Arc<OwnedFd>>,
+    /// What the loop has watched, and must no longer.
+    pub(crate) watched: Vec<Arc<OwnedFd>>,
 }
 
 /// What came of handing over.

@@ -41,6 +41,15 @@ pub enum Policy {
     /// The master accepts and hands the connections over in turn: an even spread. Node's
     /// `rr`.
     RoundRobin,
+    /// Each worker accepts from a TCP socket of its own, and the kernel chooses among them by the
+    /// connection's addresses (`SO_REUSEPORT`): one worker wakes up for a connection, in any
+    /// runtime, and none is handed over. For all else as [`Shared`](Self::Shared).
+    ///
+    /// The master has all sockets open. A worker that replaces another in its slot gets the
+    /// other's socket, and whoever comes next one that has no worker; meanwhile the master accepts
+    /// from it and hands the connections to the workers there are. So nothing queued is lost. A
+    /// worker that hangs or is full keeps its share waiting.
+    ReusePort,
 }
 
 impl Policy {

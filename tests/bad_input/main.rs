@@ -17,7 +17,7 @@ use cluster::{Event, Policy, Settings, WorkerRef};
 use serde_json::{Value, json};
 use support::{Cluster, Lines, fixture, kill, open_descriptors, wait_until};
 
-const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
+const POLICIES: [Policy; 3] = [Policy::Shared, Policy::RoundRobin, Policy::ReusePort];
 const ANYWHERE: &str = "127.0.0.1:0";
 
 /// Descriptors and memory are this process's, so one test runs at a time.

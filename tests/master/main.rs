@@ -12,6 +12,7 @@ mod listening;
 mod loops;
 mod passed;
 mod paths;
+mod reuse_port;
 mod scheduling;
 mod score;
 mod shared;
@@ -23,7 +24,7 @@ use cluster::{Event, Policy, Settings, WorkerRef};
 use serde_json::{Value, json};
 use support::{Cluster, fixture, stopped as stop, wait_for};
 
-const POLICIES: [Policy; 2] = [Policy::Shared, Policy::RoundRobin];
+const POLICIES: [Policy; 3] = [Policy::Shared, Policy::RoundRobin, Policy::ReusePort];
 const ANYWHERE: &str = "127.0.0.1:0";
 
 /// Workers of this role of the fixture.

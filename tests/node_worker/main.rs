@@ -15,7 +15,7 @@ use support::{Cluster, script};
 
 const BOTH: [Serialization; 2] = [Serialization::Json, Serialization::Advanced];
 
-const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::Shared];
+const POLICIES: [Policy; 3] = [Policy::RoundRobin, Policy::Shared, Policy::ReusePort];
 
 /// Workers that run a script of `tests/node`.
 fn settings(policy: Policy, file: &str) -> Settings {

@@ -22,6 +22,15 @@ mod under_systemd;
 mod values;
 mod worker;
 
+/// With the policy that `CLUSTER_POLICY` names, which may be `reuse-port`.
+fn under(settings: cluster::Settings) -> cluster::Settings {
+    match env::var("CLUSTER_POLICY").as_deref() {
+        Ok("reuse-port") => settings.policy(cluster::Policy::ReusePort),
+        Ok(other) => panic!("there is no policy {other:?} here"),
+        Err(_) => settings,
+    }
+}
+
 fn main() {
     env_logger::init();
     let role = env::args().nth(1).unwrap_or_default();

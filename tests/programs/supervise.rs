@@ -10,5 +10,5 @@ pub(crate) fn run() -> Result<()> {
     let program = args.next().expect("a program");
     let workers = env::var("WORKERS").map_or(4, |text| text.parse().expect("a number"));
     let settings = Settings::new().exec(program).args(args).listen("127.0.0.1:7000");
-    Supervisor::new(settings).workers(workers).run()
+    Supervisor::new(super::under(settings)).workers(workers).run()
 }

@@ -40,7 +40,7 @@ fn supervise() -> Result<()> {
         Err(_) => Settings::new(),
     };
     let workers = env::var("WORKERS").map_or(1, |text| text.parse().expect("a number"));
-    let mut supervisor = Supervisor::new(settings)
+    let mut supervisor = Supervisor::new(super::under(settings))
         .workers(workers)
         .stop_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))
         .drain_timeout(millis("PATIENCE").unwrap_or(Duration::MAX))

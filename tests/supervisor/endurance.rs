@@ -13,6 +13,7 @@ use crate::{
     POLICIES,
     load::Load,
     support::{Lines, Port7000, Program, example, fixture, kill, wait_until},
+    under,
 };
 
 fn times(count: usize) -> usize {
@@ -21,7 +22,7 @@ fn times(count: usize) -> usize {
 
 fn supervised(policy: &str, workers: usize) -> Program {
     let mut command = Command::new(fixture());
-    command.arg("supervised").env("NODE_CLUSTER_SCHED_POLICY", policy);
+    under(command.arg("supervised"), policy);
     command.env("WORKERS", workers.to_string());
     Program::start(&mut command)
 }
@@ -96,7 +97,7 @@ fn workers_that_get_a_signal_finish_what_they_have() {
     let _port = Port7000::take();
     for policy in POLICIES {
         let mut command = Command::new(example("hello"));
-        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", "4");
+        under(&mut command, policy).env("WORKERS", "4");
         let program = Program::start(command.env("RUST_LOG", "debug"));
         program.nth_line("listens on", 3);
         let load = Load::on("127.0.0.1:7000", 2, 2);

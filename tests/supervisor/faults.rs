@@ -8,6 +8,7 @@ use nix::sys::signal::Signal::{SIGHUP, SIGTERM};
 use crate::{
     POLICIES,
     support::{Lines, Program, fixture, wait_until},
+    under,
 };
 
 /// A supervisor over workers that are moody.
@@ -24,7 +25,7 @@ impl Moody {
         let mood = folder.path().join("mood");
         fs::write(&mood, "fine").unwrap();
         let mut command = Command::new(fixture());
-        command.arg("supervised").env("MOOD", &mood).env("NODE_CLUSTER_SCHED_POLICY", policy);
+        under(command.arg("supervised").env("MOOD", &mood), policy);
         command.env("WORKERS", workers.to_string()).env("START", "1000").env("RUST_LOG", "warn");
         let program = Program::start(&mut command);
         let line = program.nth_line("listens on ", workers - 1);

@@ -9,8 +9,17 @@ mod load;
 mod manager;
 mod output;
 mod replacing;
+mod reuse_port;
 mod upgrading;
 mod watching;
 mod with_node;
 
-const POLICIES: [&str; 2] = ["none", "rr"];
+use std::process::Command;
+
+const POLICIES: [&str; 3] = ["none", "rr", "reuse-port"];
+
+/// A master of this command is to have this policy.
+fn under<'a>(command: &'a mut Command, policy: &str) -> &'a mut Command {
+    let is_ours = policy == "reuse-port"; // which Node does not know
+    command.env(if is_ours { "CLUSTER_POLICY" } else { "NODE_CLUSTER_SCHED_POLICY" }, policy)
+}

@@ -14,13 +14,14 @@ use crate::{
     POLICIES,
     load::Load,
     support::{Client, Port7000, Program, example, get, kill, process_is_gone, wait_until},
+    under,
 };
 
 const ADDRESS: &str = "127.0.0.1:7000";
 
 fn hello(program: &Path, policy: &str, workers: usize) -> Program {
     let mut command = Command::new(program);
-    command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", workers.to_string());
+    under(&mut command, policy).env("WORKERS", workers.to_string());
     let program = Program::start(command.env("RUST_LOG", "debug"));
     (0..workers).for_each(|worker| drop(program.nth_line("listens on", worker)));
     program

@@ -8,6 +8,7 @@ use crate::{
     POLICIES,
     load::Load,
     support::{Port7000, Program, fixture, kill, node, script, wait_until},
+    under,
 };
 
 const ADDRESS: &str = "127.0.0.1:7000";
@@ -16,7 +17,7 @@ const WORKERS: usize = 2;
 fn start(policy: &str) -> Program {
     let mut command = Command::new(fixture());
     command.args(["supervise", "node"]).arg(script("retiring.js")).arg("7000");
-    command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", WORKERS.to_string());
+    under(&mut command, policy).env("WORKERS", WORKERS.to_string());
     let program = Program::start(command.env("RUST_LOG", "info"));
     program.nth_line("listens", WORKERS - 1);
     program

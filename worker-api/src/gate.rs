@@ -39,6 +39,8 @@ pub(crate) struct Gate {
     breath: AtomicBool,
     /// The last connection of a lane had one of the last numbers there are.
     is_short: AtomicBool,
+    /// Connections that were handed over wait besides those of the socket.
+    has_offers: AtomicBool,
     /// The last number of a descriptor in this process.
     last: RawFd,
 }
@@ -100,6 +102,7 @@ impl Gate {
             turn: AtomicU32::new(0),
             breath: AtomicBool::new(false),
             is_short: AtomicBool::new(true),
+            has_offers: AtomicBool::new(false),
             last: getrlimit(Resource::RLIMIT_NOFILE)
                 .map_or(0, |(soft, _)| RawFd::try_from(soft).unwrap_or(RawFd::MAX)),
         }
@@ -288,6 +291,15 @@ impl Gate {
     /// Whether one more connection may come besides those waiting.
     pub(crate) fn has_room(&self, waiting: usize) -> bool {
         self.live.load(SeqCst).saturating_add(waiting) < self.most
+    }
+
+    /// Whether connections wait that were handed over.
+    pub(crate) fn has_offers(&self) -> bool {
+        self.has_offers.load(SeqCst)
+    }
+
+    pub(crate) fn set_has_offers(&self, on: bool) {
+        self.has_offers.store(on, SeqCst);
     }
 
     /// Counts a connection that did not come from the socket.

@@ -244,10 +244,35 @@ impl Listener {
         Some(Connection::new(socket, None, self.unix, ticket))
     }
 
+    /// A connection that was handed over besides those of the socket: from one that nobody else
+    /// accepts from.
+    fn take_offered(&self) -> Option<Connection> {
+        let Tie::Worker(core, key, id) = &self.tie else { return None };
+        if !self.gate.has_offers() {
+            return None;
+        }
+        let mut state = core.endpoint.lock();
+        if !self.gate.has_room(0) {
+            let state = &mut *state;
+            state.router.refuse(key, *id, &mut state.port);
+            state.settle();
+            return None;
+        }
+        let connection = self.take(key, *id, &mut state)?;
+        state.settle();
+        drop(state);
+        self.gate.make_way();
+        Some(connection)
+    }
+
     fn accept_shared(&self) -> io::Result<Option<Connection>> {
         loop {
             if self.gate.is_closed() {
                 return Ok(None);
+            }
+            if let Some(connection) = self.take_offered() {
+                connection.set_nonblocking(false)?;
+                return Ok(Some(connection));
             }
             self.gate.watch()?;
             for reason in self.gate.latch().reasons()? {
@@ -316,9 +341,21 @@ impl Listener {
         }
     }
 
+    fn try_take_offered(&self) -> io::Result<Option<Connection>> {
+        let connection = self.take_offered();
+        connection.as_ref().map_or(Ok(()), |connection| connection.set_nonblocking(true))?;
+        Ok(connection)
+    }
+
     fn try_accept_shared(&self) -> io::Result<Connection> {
-        if self.gate.take_breath() {
+        let is_enough = self.gate.take_breath();
+        if is_enough {
             self.serve_channel();
+        }
+        if let Some(connection) = self.try_take_offered()? {
+            return Ok(connection);
+        }
+        if is_enough {
             return Err(io::ErrorKind::WouldBlock.into());
         }
         loop {
@@ -326,7 +363,7 @@ impl Listener {
                 Ok(connection) => return Ok(connection),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     self.serve_channel();
-                    return Err(error);
+                    return self.try_take_offered()?.ok_or(error);
                 }
                 Err(error) if is_passing(&error) => {}
                 Err(error) => return Err(error),

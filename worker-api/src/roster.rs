@@ -220,7 +220,7 @@ impl Roster {
             && let Some(serving) = self.serving.get_mut(key)
         {
             // It told of the answer; from now on it tells of connections and of the end.
-            serving.signal.set(!serving.offers.is_empty());
+            serving.count_offers();
         }
         Some(answer)
     }
@@ -304,10 +304,20 @@ impl Roster {
     pub(crate) fn take(&mut self, key: &str, id: u64, port: &mut Port) -> Option<OwnedFd> {
         let serving = self.serving.get_mut(key).filter(|serving| serving.id == id)?;
         let offer = serving.offers.pop_front();
-        serving.signal.set(!serving.offers.is_empty());
+        serving.count_offers();
         let Offer { socket, seq } = offer?;
         self.accept(true, seq, port);
         Some(socket)
+    }
+
+    /// Gives back what was handed over: there is no room for it any more.
+    pub(crate) fn refuse(&mut self, key: &str, id: u64, port: &mut Port) {
+        let Some(serving) = self.serving.get_mut(key).filter(|one| one.id == id) else { return };
+        let offers = std::mem::take(&mut serving.offers);
+        serving.count_offers();
+        for offer in offers {
+            self.accept(false, offer.seq, port);
+        }
     }
 
     pub(crate) fn tell_taken(&mut self, key: &str, id: u64, port: &mut Port) {
@@ -352,7 +362,7 @@ impl Roster {
         match (self.serving.get_mut(key), attachment) {
             (Some(serving), Attachment::Descriptor(socket, _)) if serving.has_room() => {
                 serving.offers.push_back(Offer { socket, seq });
-                serving.signal.set(true);
+                serving.count_offers();
             }
             // Without a descriptor as well: the master has it still, and waits for our word.
             _ => self.accept(false, seq, port),
@@ -414,6 +424,11 @@ impl Roster {
 }
 
 impl Serving {
+    fn count_offers(&mut self) {
+        self.signal.set(!self.offers.is_empty());
+        self.gate.set_has_offers(!self.offers.is_empty());
+    }
+
     fn has_room(&self) -> bool {
         self.gate.has_room(self.offers.len()) && self.offers.len() < MOST_OFFERS
     }

@@ -182,6 +182,7 @@ fn report(desk: &Desk, status: &Status, master: &Master) -> Report {
         policy: match master.policy() {
             Policy::Shared => "shared",
             Policy::RoundRobin => "round-robin",
+            Policy::ReusePort => "reuse-port",
         }
         .into(),
         slots: status.workers.iter().map(|worker| row(worker, master)).collect(),

@@ -3,12 +3,13 @@
 use std::{
     collections::BTreeMap,
     fmt, io,
-    os::fd::{AsFd, OwnedFd},
+    os::fd::OwnedFd,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use worker_api::{Address, wire::accept};
+use socket2::SockAddr;
+use worker_api::Address;
 
 use super::{
     arrived::Arrived,
@@ -65,6 +66,9 @@ pub(crate) enum News {
 
 /// How many connections a worker has open, if that is known.
 pub(crate) type Open<'a> = &'a dyn Fn(u32) -> Option<u64>;
+
+/// Where a desk's connections come from.
+pub(super) type Source<'a> = &'a mut dyn FnMut() -> io::Result<(OwnedFd, SockAddr)>;
 
 impl Desk {
     pub(super) fn new(rule: Option<Box<dyn Schedule>>, window: u32) -> Self {
@@ -125,7 +129,7 @@ impl Desk {
     /// the message of this number.
     pub(super) fn next(
         &mut self,
-        socket: &OwnedFd,
+        source: Source<'_>,
         local: &Address,
         number: u64,
         now: Instant,
@@ -137,7 +141,7 @@ impl Desk {
         }
         self.look(now);
         for _ in 0..BATCH {
-            self.accept(socket, now);
+            self.accept(source, now);
             if self.pause.is_some() {
                 return Step::Nothing;
             }
@@ -161,9 +165,9 @@ impl Desk {
     }
 
     /// Accepts while somebody is free.
-    fn accept(&mut self, socket: &OwnedFd, now: Instant) {
+    fn accept(&mut self, source: Source<'_>, now: Instant) {
         while self.accepts() {
-            match accept(socket.as_fd(), true) {
+            match source() {
                 Ok((connection, peer)) => {
                     self.turns.arrived(Arrived::new(connection, peer.as_socket()));
                 }

@@ -12,10 +12,13 @@ use serde_json::Value;
 use socket2::SockRef;
 use worker_api::{
     Address, Handle,
-    wire::{Bound, Query, SocketFile, Sockname, backlog, bind, host_text, socket_path},
+    wire::{
+        Bound, Family, Query, SocketFile, Sockname, backlog, bind, bind_before_others, host_text,
+        socket_path,
+    },
 };
 
-use super::{desk::Desk, inherited};
+use super::{Asker, desk::Desk, group::Group, inherited};
 use crate::Settings;
 
 /// One socket, and the workers that have asked for it.
@@ -34,22 +37,32 @@ pub(crate) struct Socket {
     pub(super) is_pinned: bool,
     /// A worker has asked for it on its channel, and such workers never wait in `accept`.
     pub(super) was_asked_for: bool,
-    /// Present: connections are handed over.
+    /// Present: connections are handed over; in a group those that nobody else accepts.
     pub(super) desk: Option<Desk>,
+    /// Present: each worker has a socket of its own, and `descriptor` is one of them.
+    pub(super) group: Option<Group>,
 }
 
 impl Socket {
-    /// Opens what a query asks for; with a desk TCP and Unix connections are handed over.
+    /// Opens what a query asks for; with a desk TCP and Unix connections are handed over, or in a
+    /// group each worker gets a TCP socket of its own. A socket that others have opened is shared
+    /// where it cannot be in a group.
     pub(super) fn open(
         key: String,
         query: &Query,
         settings: &Settings,
         desk: Option<Desk>,
+        in_group: bool,
     ) -> io::Result<Self> {
+        let mut begins_group = false;
         let Bound { socket, file } = match query.fd.filter(|&number| number >= 0) {
             Some(number) => Bound { socket: passed(number, query, settings)?, file: None },
             None => match inherited::find(query, settings) {
                 Some(socket) => Bound { socket: inherited::open(socket, query)?, file: None },
+                None if in_group && matches!(query.family, Family::V4 | Family::V6) => {
+                    begins_group = true;
+                    bind_before_others(query)?
+                }
                 None => bind(query)?,
             },
         };
@@ -59,8 +72,11 @@ impl Socket {
             None => Address::Unix(socket_path(query.address.as_deref().unwrap_or_default()).into()),
         };
         log::debug!("opened {local} for {key}");
+        let descriptor = Arc::new(socket);
+        let has_desk = !query.family.is_udp() && begins_group == in_group;
         Ok(Self {
-            descriptor: Arc::new(socket),
+            group: begins_group.then(|| Group::new(Arc::clone(&descriptor))),
+            descriptor,
             file,
             key,
             local,
@@ -69,7 +85,7 @@ impl Socket {
             deserted: 0,
             is_pinned: false,
             was_asked_for: false,
-            desk: desk.filter(|_| !query.family.is_udp()),
+            desk: desk.filter(|_| has_desk),
         })
     }
 
@@ -82,12 +98,27 @@ impl Socket {
 
     /// Whether `accept` on it does not wait; the master itself never waits.
     pub(super) fn is_nonblocking(&self) -> bool {
-        self.was_asked_for || self.desk.is_some()
+        self.was_asked_for || self.desk.is_some() && self.group.is_none()
+    }
+
+    /// The socket that a worker accepts from, if it does that itself.
+    pub(super) fn for_worker(&mut self, asker: Asker, query: &Query) -> io::Result<Arc<OwnedFd>> {
+        match (&mut self.group, &self.local) {
+            (Some(group), Address::Tcp(local)) => {
+                let address = Some(host_text(local));
+                let port = Some(local.port().into());
+                group.seat(asker, &Query { address, port, ..query.clone() })
+            }
+            _ => Ok(Arc::clone(&self.descriptor)),
+        }
     }
 
     /// A worker lets go of it.
     pub(super) fn forget(&mut self, worker: u32) {
         self.members.remove(&worker);
+        if let Some(group) = &mut self.group {
+            group.leave(worker);
+        }
         if let Some(desk) = &mut self.desk {
             desk.leave(worker);
         }
@@ -97,6 +128,9 @@ impl Socket {
     pub(super) fn desert(&mut self, worker: u32, youngest: u32) {
         if self.members.remove(&worker) {
             self.deserted = youngest;
+        }
+        if let Some(group) = &mut self.group {
+            group.leave(worker);
         }
     }
 }

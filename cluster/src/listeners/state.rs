@@ -16,6 +16,7 @@ use super::{
     Listeners,
     arrived::Arrived,
     desk::Desk,
+    group::{Group, SeatState},
     lane::{Lane, LaneState, WINDOW},
     socket::Socket,
 };
@@ -38,6 +39,9 @@ struct SocketState {
     deserted: u32,
     was_asked_for: bool,
     desk: Option<DeskState>,
+    /// The sockets of a group.
+    #[serde(default)]
+    seats: Vec<SeatState>,
 }
 
 #[derive(Debug, Serialize, Deserialize)]
@@ -77,6 +81,7 @@ impl Listeners {
             self.numbers.insert(socket.key.clone(), number);
             self.sockets.insert(number, socket);
             self.awake.insert(number);
+            self.changed.insert(number);
         }
         Ok(())
     }
@@ -99,14 +104,16 @@ impl Socket {
             deserted: self.deserted,
             was_asked_for: self.was_asked_for,
             desk: self.desk.as_ref().map(|desk| desk.state(packing)),
+            seats: self.group.as_ref().map_or(Vec::new(), |group| group.state(packing)),
         }
     }
 
-    fn restore(state: SocketState, rule: Option<&Rule>, luggage: &mut Luggage) -> io::Result<Self> {
+    fn restore(state: SocketState, rule: Option<&Rule>, luggage: &Luggage) -> io::Result<Self> {
         let local = state.local.parse().map_err(io::Error::other)?;
         let desk = state.desk.map(|desk| Desk::restore(desk, rule, luggage)).transpose()?;
         Ok(Self {
-            descriptor: Arc::new(luggage.take(state.descriptor)?),
+            descriptor: luggage.share(state.descriptor)?,
+            group: Group::restore(state.seats, luggage)?,
             file: state.file.as_deref().map(SocketFile::of).transpose()?,
             key: state.key,
             local,

@@ -1,14 +1,20 @@
 //! Sockets and connections on their way to the workers.
 
-use std::{io, os::fd::AsFd, time::Instant};
+use std::{
+    io,
+    os::fd::{AsFd, AsRawFd},
+    time::Instant,
+};
 
+use mio::{Interest, unix::SourceFd};
 use nix::errno::Errno;
 use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider};
 
 use super::{Master, channel::number};
 use crate::{
     Event, WorkerRef,
-    listeners::{Answer, HandOver, Turn},
+    listeners::{Answer, Asker, HandOver, Turn},
+    place::Place,
 };
 
 /// How sockets are announced: what Node's cluster module expects.
@@ -43,8 +49,10 @@ impl Master {
         if worker.outlet().riders() >= self.settings.socket_limit() {
             return Err(Errno::EMFILE.into());
         }
-        let takes_lanes = self.workers.get(&worker.id()).is_some_and(|one| one.takes_lanes);
-        let answer = self.listeners.ask(worker.id(), query, &self.settings, takes_lanes)?;
+        let member = self.workers.get(&worker.id()).ok_or(Errno::ESRCH)?;
+        let (slot, takes_lanes) = (member.slot, member.takes_lanes);
+        let asker = Asker { id: worker.id(), slot, takes_lanes };
+        let answer = self.listeners.ask(asker, query, &self.settings)?;
         if let Some(number) = answer.watch
             && let Err(error) = self.watch(number)
         {
@@ -91,9 +99,22 @@ impl Master {
         if let Some(member) = self.workers.get_mut(&worker.id()) {
             member.offers.retain(|_, place| *place != closed.number); // they are others' now
         }
-        if let Some(socket) = closed.descriptor {
+        for socket in closed.watched {
             self.unwatch(socket.as_fd());
         }
+    }
+
+    /// Watches the sockets that no worker accepts from, and must, and no others.
+    pub(super) fn watch_orphans(&mut self) {
+        let registry = self.poll.registry();
+        self.listeners.watch_orphans(|number, socket, on| {
+            let (number, token) = (socket.as_raw_fd(), Place::Socket(number).token());
+            let mut source = SourceFd(&number);
+            match on {
+                true => registry.register(&mut source, token, Interest::READABLE),
+                false => registry.deregister(&mut source),
+            }
+        });
     }
 
     /// Hands over the connections that wait, while workers have room for them.

@@ -85,20 +85,44 @@ impl Drop for SocketFile {
 /// What the system says, always with an errno; `EINVAL` for what is no address here,
 /// `ENAMETOOLONG` for a path that no Unix socket can have.
 pub fn bind(query: &Query) -> io::Result<Bound> {
-    open(query, false)
+    open(query, Beside::Nobody)
 }
 
 /// As [`bind`]; others who say the same may have the port as well (`SO_REUSEPORT`).
-pub(crate) fn bind_beside_others(query: &Query) -> io::Result<Bound> {
-    open(query, true)
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn bind_beside_others(query: &Query) -> io::Result<Bound> {
+    open(query, Beside::Others)
 }
 
-fn open(query: &Query, reuse_port: bool) -> io::Result<Bound> {
+/// As [`bind`]; the port has to be free, and others who say the same may come to a TCP port
+/// later.
+///
+/// # Errors
+///
+/// As [`bind`].
+pub fn bind_before_others(query: &Query) -> io::Result<Bound> {
+    open(query, Beside::Later)
+}
+
+/// Who else may have the port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Beside {
+    Nobody,
+    /// Those who are there, and those who come.
+    Others,
+    /// Those who come.
+    Later,
+}
+
+fn open(query: &Query, beside: Beside) -> io::Result<Bound> {
     match query.family {
         Family::Fd => Err(errno(EINVAL)),
         Family::Path => bind_path(query),
-        Family::Udp4 | Family::Udp6 => bind_udp(query, reuse_port),
-        Family::V4 | Family::V6 => bind_tcp(query, reuse_port),
+        Family::Udp4 | Family::Udp6 => bind_udp(query, beside == Beside::Others),
+        Family::V4 | Family::V6 => bind_tcp(query, beside),
     }
 }
 
@@ -126,13 +150,14 @@ fn socket_address(query: &Query, absent: IpAddr) -> io::Result<SocketAddr> {
     }
 }
 
-fn bind_tcp(query: &Query, reuse_port: bool) -> io::Result<Bound> {
+fn bind_tcp(query: &Query, beside: Beside) -> io::Result<Bound> {
     let both = socket_address(query, Ipv6Addr::UNSPECIFIED.into())?;
     let listen = |address| -> io::Result<Bound> {
         let socket = socket(address, Type::STREAM)?;
         socket.set_reuse_address(true)?;
-        socket.set_reuse_port(reuse_port)?;
+        socket.set_reuse_port(beside == Beside::Others)?;
         bind_ip(&socket, address, has(query, IPV6_ONLY))?;
+        socket.set_reuse_port(beside != Beside::Nobody)?; // before it listens: so it begins a group
         socket.listen(backlog(query))?;
         Ok(Bound { socket: socket.into(), file: None })
     };

@@ -24,8 +24,10 @@ pub use crate::{
     scoreboard::{SCOREBOARD, Scoreboard},
     sys::{accept, pass_on},
 };
-pub use bind::{Bound, SocketFile, backlog, bind, socket_path};
-pub(crate) use bind::{bind_beside_others, open_up};
+pub(crate) use bind::open_up;
+pub use bind::{
+    Bound, SocketFile, backlog, bind, bind_before_others, bind_beside_others, socket_path,
+};
 pub use cluster::{Act, Cluster, Family, IPV6_ONLY, Query, REUSE_ADDRESS, Reply, Sockname};
 pub use frame::{Frames, TooLong};
 pub use host::{host_text, read_host};
