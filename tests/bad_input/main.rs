@@ -30,6 +30,7 @@ struct Scene {
     hostile: WorkerRef,
     /// The master's descriptors before the hostile worker came.
     descriptors: usize,
+    policy: Policy,
     _stage: MutexGuard<'static, ()>,
 }
 
@@ -52,7 +53,7 @@ impl Scene {
         cluster.with(|master| master.setup(settings).unwrap());
         let hostile = cluster.fork(1).remove(0);
         assert_eq!(said(&cluster, &hostile), "ready");
-        Self { cluster, address, hostile, descriptors, _stage: stage }
+        Self { cluster, address, hostile, descriptors, policy, _stage: stage }
     }
 
     /// Now it begins.
@@ -105,14 +106,16 @@ impl Scene {
     #[track_caller]
     fn leaves_nothing(self) {
         self.is_served();
-        let Self { cluster, hostile, descriptors, .. } = &self;
+        let Self { cluster, hostile, descriptors, policy, .. } = &self;
         assert!(hostile.is_dead() && hostile.addresses().is_empty());
         let (pid, hostile) = (std::process::id(), hostile.clone());
         drop(hostile);
         forget(cluster);
-        // Two more, which our reference keeps: those of the process and of its scoreboard.
+        // Two more, which our reference keeps: those of the process and of its scoreboard. And a
+        // socket of its own is for the next worker.
+        let kept = 2 + usize::from(*policy == Policy::ReusePort);
         wait_until("as many descriptors as before", || {
-            open_descriptors(pid).len() <= descriptors + 2
+            open_descriptors(pid).len() <= descriptors + kept
         });
     }
 }

@@ -76,7 +76,7 @@ fn the_last_one_left_has_all() {
         for (gone, worker) in workers[1..].iter().enumerate() {
             let mut clients: Vec<_> = (0..40).map(|_| Lines::connect(&address).unwrap()).collect();
             match gone {
-                1 => worker.kill(Signal::KILL).unwrap(),
+                1 => assert!(worker.kill(Signal::KILL).unwrap()),
                 _ => worker.disconnect(),
             };
             let heard: Vec<_> = clients.iter_mut().map(|client| client.ask("x")).collect();
