@@ -247,7 +247,8 @@ impl Settings {
     /// knows nothing of a master can be a worker. Default: they ask for them on the channel.
     ///
     /// Until a worker asks for such a socket on the channel, it waits in `accept`, as systemd's
-    /// do; under [`Policy::RoundRobin`] it does not. All workers share this.
+    /// do; under [`Policy::RoundRobin`] it does not. All workers share this, also under
+    /// [`Policy::ReusePort`].
     pub fn pass_listeners(mut self) -> Self {
         self.passes_listeners = true;
         self
