@@ -70,7 +70,7 @@ fn a_crowd_of_workers() {
         // Fewer files than the master needs: it takes what it may have, and its workers do not.
         let mut command = Command::new("sh");
         command.args(["-c", "ulimit -Sn 200; exec \"$0\" supervised"]).arg(fixture());
-        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", workers.to_string());
+        under(&mut command, policy).env("WORKERS", workers.to_string());
         let mut program = Program::start(&mut command);
         let line = program.nth_line("listens on ", workers - 1);
         let address = &line["listens on ".len()..];

@@ -196,7 +196,7 @@ fn as_the_first_process_of_a_container() {
     for policy in POLICIES {
         let mut command = Command::new("unshare");
         command.args(space).arg(example("hello"));
-        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", "2");
+        under(&mut command, policy).env("WORKERS", "2");
         let mut program = Program::start(command.env("RUST_LOG", "debug"));
         program.nth_line("listens on", 1);
         let [master] = program.children()[..] else { panic!("no master") };
