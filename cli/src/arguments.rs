@@ -46,6 +46,22 @@ pub(crate) enum Command {
     /// Until the master ends or you do. With --json, an object a line.
     Events(Target),
 
+    /// Print what workers have printed
+    ///
+    /// The last lines of all workers, of those that the master keeps (1 MiB); with --follow also
+    /// those to come, until the master ends or you do. Who does not read in time misses lines, and
+    /// is told how many. With --json, an object a line.
+    Logs {
+        /// So many of the lines that were printed before
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+        lines: usize,
+        /// Go on with what workers print from now on
+        #[arg(short, long)]
+        follow: bool,
+        #[command(flatten)]
+        target: Target,
+    },
+
     /// Have so many workers
     Scale {
         /// How many, at least 1

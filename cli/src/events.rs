@@ -21,14 +21,21 @@ pub(crate) fn events(target: &Target) -> Result {
             Answer::Failed(reason) => return Err(Failure::Failed(reason)),
             other => return Err(unexpected(&other)),
         };
-        let mut out = io::stdout().lock();
-        match writeln!(out, "{line}").and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()), // `| head`
-            Err(error) => return Err(Failure::Failed(format!("cannot print: {error}"))),
-            Ok(()) => {}
+        if !print(&line)? {
+            return Ok(());
         }
     }
     Ok(())
+}
+
+/// Prints a line at once; whether somebody reads, which `| head` does not for long.
+pub(crate) fn print(line: &str) -> Result<bool> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(Failure::Failed(format!("cannot print: {error}"))),
+        Ok(()) => Ok(true),
+    }
 }
 
 /// The time of day, in UTC.

@@ -16,6 +16,7 @@ mod usage;
 
 mod ask;
 mod events;
+mod logs;
 mod run;
 mod status;
 mod target;
@@ -27,6 +28,7 @@ fn main() -> ExitCode {
         Command::Status(target) => status::status(&target),
         Command::Top(arguments) => top::top(&arguments),
         Command::Events(target) => events::events(&target),
+        Command::Logs { lines, follow, target } => logs::logs(lines, follow, &target),
         Command::Scale { workers, target } => ask::scale(workers, &target),
         Command::Reload(target) => ask::reload(&target),
         Command::Upgrade(target) => ask::upgrade(&target),

@@ -98,7 +98,8 @@ fn help_names_what_there_is() {
     let place = Place::new();
     let help = place.cluster(&["--help"]);
     assert_eq!(help.code, 0);
-    for word in ["run", "status", "top", "events", "scale", "reload", "stop", "kill", "Exit codes"]
+    for word in
+        ["run", "status", "top", "events", "logs", "scale", "reload", "stop", "kill", "Exit codes"]
     {
         assert!(help.out.contains(word), "{word}");
     }

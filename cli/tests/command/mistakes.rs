@@ -20,10 +20,11 @@ fn assert_has(line: &str, parts: &[&str]) {
 #[test]
 fn no_master_is_there() {
     let place = Place::new();
-    let requests: [&[&str]; 8] = [
+    let requests: [&[&str]; 9] = [
         &["status"],
         &["top", "--json"],
         &["events"],
+        &["logs"],
         &["scale", "2"],
         &["reload"],
         &["upgrade"],

@@ -8,7 +8,9 @@ use std::{
 
 use nix::sys::signal::Signal::SIGUSR1;
 
-use crate::support::{Guard, Place, has, path, wait_for, wait_until};
+use serde_json::{Value, json};
+
+use crate::support::{Guard, Place, Program, has, path, wait_for, wait_until};
 
 /// A worker that prints a line on each stream, and stays.
 const SPEAKS: &str = "echo to stdout; echo to stderr >&2; exec sleep 1000";
@@ -113,4 +115,59 @@ fn last_words_are_in_the_status() {
     let exit = "exit status: 3, saying: no database";
     wait_until("a last exit", || place.status()["slots"][0]["last_exit"] == exit);
     assert!(place.cluster(&["status"]).out.contains(exit));
+}
+
+#[test]
+fn logs_of_before() {
+    let place = Place::new();
+    let script = "echo one; echo two; echo three; echo oh >&2; exec sleep 1000";
+    let _master = place.start(&run(&[], script));
+    wait_until("all lines", || {
+        let said = place.cluster(&["logs"]);
+        assert_eq!((said.code, said.err.as_str()), (0, ""), "{said:?}");
+        said.out.lines().count() == 4
+    });
+    let mut all: Vec<String> = place.cluster(&["logs"]).out.lines().map(str::to_owned).collect();
+    all.retain(|line| line != "worker 1 | oh"); // it comes by another way
+    assert_eq!(all, ["worker 1 | one", "worker 1 | two", "worker 1 | three"]);
+    assert_eq!(place.cluster(&["logs", "-n", "1"]).out.lines().count(), 1);
+    assert_eq!(place.cluster(&["logs", "-n", "0"]).out, "");
+    let said = place.cluster(&["logs", "--json"]);
+    let has = |line: Value| said.out.lines().any(|one| one == line.to_string());
+    assert!(has(json!({ "line": { "worker": 1, "stream": "stderr", "text": "oh" } })), "{said:?}");
+    assert!(has(json!({ "line": { "worker": 1, "stream": "stdout", "text": "two" } })), "{said:?}");
+}
+
+#[test]
+fn logs_are_followed_over_an_upgrade_to_the_end() {
+    let place = Place::new();
+    let master = place.start(&run(&[], COUNTS));
+    let mut logs = Program::start(place.command().args(["logs", "--follow", "-n", "100000"]));
+    logs.line("worker 1 | line 3");
+    let said = place.cluster(&["upgrade"]);
+    assert_eq!(said.code, 0, "{said:?}");
+    logs.line("worker 2 | line 3");
+    assert_eq!(place.cluster(&["stop"]).code, 0);
+    assert_eq!(logs.wait().code(), Some(0));
+    drop(master);
+    let lines = logs.lines();
+    for worker in ["worker 1", "worker 2"] {
+        let own = lines.iter().filter(|line| line.starts_with(worker));
+        for (number, line) in own.enumerate() {
+            assert_eq!(line, &format!("{worker} | line {}", number + 1), "{lines:#?}");
+        }
+    }
+    assert!(!lines.iter().any(|line| line.contains("missed")), "{lines:#?}");
+}
+
+#[test]
+fn logs_for_a_reader_that_goes() {
+    let place = Place::new();
+    let _master = place.start(&run(&[], COUNTS));
+    let mut logs = place.command();
+    logs.args(["logs", "--follow"]).stdin(Stdio::null()).stdout(Stdio::piped());
+    let mut logs = Guard(logs.spawn().unwrap());
+    drop(logs.0.stdout.take());
+    let status = wait_for("its end", || logs.0.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
 }

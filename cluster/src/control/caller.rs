@@ -10,7 +10,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Answer, Request, protocol::line};
+use super::{Answer, Request, logs::Reading, protocol::line};
 
 /// A request is no longer than this.
 const LONGEST_LINE: usize = 16 * 1024;
@@ -25,6 +25,8 @@ pub(super) struct Caller {
     pub(super) received: Vec<u8>,
     pub(super) unsent: Vec<u8>,
     pub(super) state: State,
+    /// The lines that it is being told.
+    pub(super) reading: Option<Reading>,
     /// The stream has come to its end, or the client broke a bound.
     pub(super) is_over: bool,
 }
@@ -38,12 +40,14 @@ pub(super) enum State {
     Waiting,
     /// It listens to what happens.
     Listening,
+    /// It is told what workers print.
+    Following,
 }
 
 impl Caller {
     pub(super) fn new(stream: UnixStream) -> Self {
         let (received, unsent) = (Vec::new(), Vec::new());
-        Self { stream, received, unsent, state: State::Idle, is_over: false }
+        Self { stream, received, unsent, state: State::Idle, reading: None, is_over: false }
     }
 
     /// The next request, if it has come; or what is wrong with it.
@@ -85,11 +89,15 @@ impl Caller {
     }
 
     pub(super) fn say(&mut self, answer: &Answer) {
-        self.unsent.extend(line(answer));
+        self.queue(answer);
         self.flush();
         if self.unsent.len() > LONGEST_QUEUE {
             self.is_over = true;
         }
+    }
+
+    pub(super) fn queue(&mut self, answer: &Answer) {
+        self.unsent.extend(line(answer));
     }
 
     /// Sends what the client takes.

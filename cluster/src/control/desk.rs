@@ -2,12 +2,16 @@
 
 use std::{
     collections::VecDeque,
+    io,
     os::fd::{AsFd, AsRawFd, RawFd},
     path::PathBuf,
 };
 
 use super::{Answer, Asker, Happening, Order, Report, Row, Server, default_path, protocol::now};
-use crate::{Error, Event, Master, Policy, Result, Status, WorkerRef, WorkerState, WorkerStatus};
+use crate::{
+    Error, Event, Master, Policy, Result, Status, WorkerRef, WorkerState, WorkerStatus,
+    relay::Follower,
+};
 
 /// That a supervisor can be asked and told from outside, and where.
 ///
@@ -71,9 +75,26 @@ impl Desk {
         })
     }
 
-    /// What clients ask.
-    pub(crate) fn orders(&mut self) -> Vec<Order> {
-        self.server.orders()
+    /// What clients ask, and whether that is all there is to do.
+    pub(crate) fn orders(&mut self) -> (Vec<Order>, bool) {
+        let orders = self.server.orders();
+        let is_all = orders.is_empty() && !self.server.is_busy();
+        (orders, is_all)
+    }
+
+    /// This one is to be told lines, those to come as well if it follows.
+    pub(crate) fn tell_lines(&mut self, asker: Asker, follower: Follower, follows: bool) {
+        self.server.tell_lines(asker, follower, follows);
+    }
+
+    /// The lines that were not told by now do not go along to the next program.
+    pub(crate) fn part_with_lines(&mut self) {
+        self.server.part_with_lines();
+    }
+
+    /// Goes on telling those who were told lines by the former program.
+    pub(crate) fn go_on_with_lines(&mut self, follow: impl Fn() -> io::Result<Follower>) {
+        self.server.go_on_with_lines(follow);
     }
 
     pub(crate) fn answer(&mut self, asker: Asker, outcome: Result<String, String>) {
@@ -148,6 +169,7 @@ impl Desk {
         for asker in std::mem::take(&mut self.stopping) {
             self.answer(asker, stopped.clone());
         }
+        self.server.tell_last_lines();
         let reloading = std::mem::take(&mut self.reloading).into_iter().map(|(_, asker)| asker);
         let upgrading = std::mem::take(&mut self.upgrading);
         for asker in reloading.chain(upgrading) {

@@ -15,6 +15,16 @@ pub enum Request {
     Status,
     /// What happens from now on: [`Answer::Event`], until the client closes.
     Events,
+    /// What workers have printed, if their output goes through the master:
+    /// [`Answer::Line`] for each line, then done.
+    Logs {
+        /// The last so many of the lines that are kept (1 MiB). Default: all.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        lines: Option<usize>,
+        /// Then also those that come, until the client closes. Default: no.
+        #[serde(default)]
+        follow: bool,
+    },
     /// So many workers from now on, at least 1.
     Scale {
         /// How many.
@@ -54,6 +64,23 @@ pub enum Answer {
     Status(Box<Report>),
     /// Something has happened.
     Event(Happening),
+    /// A worker has printed this.
+    Line(Printed),
+    /// So many lines were gone before the client took them.
+    Missed(u64),
+}
+
+/// A line that a worker has printed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct Printed {
+    /// The worker's number.
+    pub worker: u32,
+    /// `stdout` or `stderr`.
+    pub stream: String,
+    /// Without its end, and with U+FFFD for what is not UTF-8.
+    pub text: String,
 }
 
 /// Something that has happened in a master.

@@ -16,6 +16,7 @@ use super::{
     Answer, Happening, Request,
     caller::{Caller, State},
     claim::Claim,
+    logs::FOLLOWER,
     peer::Peer,
 };
 
@@ -39,6 +40,8 @@ pub(crate) struct Server {
     pub(super) last: u64,
     /// Accepting has failed, and is tried again when something else happens.
     is_deaf: bool,
+    /// Lines were passed on, and there may be more of them.
+    pub(super) is_busy: bool,
 }
 
 /// Who has asked.
@@ -62,7 +65,14 @@ impl Server {
     }
 
     pub(super) fn over(claim: Claim, epoll: Epoll) -> Self {
-        Self { claim, epoll, callers: BTreeMap::new(), last: LISTENER, is_deaf: false }
+        Self {
+            claim,
+            epoll,
+            callers: BTreeMap::new(),
+            last: LISTENER,
+            is_deaf: false,
+            is_busy: false,
+        }
     }
 
     /// Where it listens.
@@ -75,20 +85,23 @@ impl Server {
         self.claim.withdraw();
     }
 
-    /// What clients have asked since the last call; call again until it is nothing. Those who
-    /// want to know what happens are noted; all others are to be answered.
+    /// What clients have asked since the last call; call again until it is nothing, and the
+    /// server is not [busy](Self::is_busy). Those who want to know what happens are noted; all
+    /// others are to be answered.
     pub(crate) fn orders(&mut self) -> Vec<Order> {
+        self.is_busy = false;
         if self.is_deaf {
             self.listen(true);
         }
         let (mut ready, mut orders) = ([EpollEvent::empty(); BATCH], Vec::new());
-        while orders.is_empty() {
+        while orders.is_empty() && !self.is_busy {
             match self.epoll.wait(&mut ready, EpollTimeout::ZERO) {
                 Ok(0) | Err(_) => break,
                 Ok(count) => {
                     for event in ready.iter().take(count) {
                         match event.data() {
                             LISTENER => self.admit(),
+                            bell if bell & FOLLOWER != 0 => self.pass_on(bell & !FOLLOWER),
                             number => orders.extend(self.serve(number, event.events())),
                         }
                     }
@@ -96,6 +109,11 @@ impl Server {
             }
         }
         orders
+    }
+
+    /// There is more to do than the last [`orders`](Self::orders) has done.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.is_busy
     }
 
     fn admit(&mut self) {
@@ -148,6 +166,7 @@ impl Server {
             all.find(|(_, caller)| caller.state == state).map(|(number, _)| *number)
         };
         let number = oldest(State::Idle).or_else(|| oldest(State::Listening));
+        let number = number.or_else(|| oldest(State::Following));
         if let Some(number) = number.or_else(|| oldest(State::Waiting)) {
             self.dismiss(number);
         }
@@ -176,6 +195,7 @@ impl Server {
             None => None,
         };
         self.settle(number);
+        self.pass_on(number);
         order
     }
 
@@ -223,7 +243,7 @@ impl Server {
         let mut wanted = match caller.state {
             State::Idle => EpollFlags::EPOLLIN,
             State::Waiting => EpollFlags::empty(), // its end is always told
-            State::Listening => EpollFlags::EPOLLRDHUP,
+            State::Listening | State::Following => EpollFlags::EPOLLRDHUP,
         };
         if caller.has_unsent() || caller.has_more() {
             wanted |= EpollFlags::EPOLLOUT;

@@ -138,6 +138,6 @@ impl CallerState {
     fn restore(self, luggage: &mut Luggage) -> io::Result<Caller> {
         let Self { stream, received, unsent, state } = self;
         let stream = UnixStream::from(luggage.take(stream)?);
-        Ok(Caller { stream, received, unsent, state, is_over: false })
+        Ok(Caller { stream, received, unsent, state, reading: None, is_over: false })
     }
 }

@@ -82,12 +82,30 @@ pub struct News {
 impl Follower {
     /// The next lines, at most so many; none if there are no new ones. Never waits.
     pub fn take(&mut self, most: usize) -> News {
+        self.take_within(most, usize::MAX)
+    }
+
+    /// How many lines there are to take, or to be missed.
+    pub(crate) fn waiting(&self) -> u64 {
+        let inner = self.ring.lock();
+        (inner.first + inner.lines.len() as u64).saturating_sub(self.next)
+    }
+
+    /// As [`take`](Self::take), and no more than so many bytes, but for the first line.
+    pub(crate) fn take_within(&mut self, most: usize, bytes: usize) -> News {
         self.bell.silence();
         let inner = self.ring.lock();
         let missed = inner.first.saturating_sub(self.next);
         self.next += missed;
         let skipped = usize::try_from(self.next - inner.first).unwrap_or(usize::MAX);
-        let lines: Vec<Line> = inner.lines.iter().skip(skipped).take(most).cloned().collect();
+        let mut taken = 0_usize;
+        let has_room = |line: &&Line| {
+            let is_first = taken == 0;
+            taken = taken.saturating_add(line.text.len() + LINE);
+            is_first || taken <= bytes
+        };
+        let next = inner.lines.iter().skip(skipped).take(most);
+        let lines: Vec<Line> = next.take_while(has_room).cloned().collect();
         self.next += lines.len() as u64;
         if self.next < inner.first + inner.lines.len() as u64 {
             self.bell.ring();

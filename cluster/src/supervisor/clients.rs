@@ -13,11 +13,12 @@ impl Supervised {
     /// Does what clients ask; whether that was all.
     pub(super) fn serve_clients(&mut self) -> bool {
         let Some(desk) = &mut self.desk else { return true };
-        let orders = desk.orders();
-        let is_all = orders.is_empty();
+        let (orders, is_all) = desk.orders();
         for Order { asker, request } in orders {
             match request {
-                Request::Status | Request::Events => log::debug!("a client asks: {request:?}"),
+                Request::Status | Request::Events | Request::Logs { .. } => {
+                    log::debug!("a client asks: {request:?}");
+                }
                 _ => log::info!("a client asks: {request:?}"),
             }
             self.grant(asker, &request);
@@ -46,6 +47,12 @@ impl Supervised {
                 self.with_desk(|desk| desk.awaits_stop(asker));
                 return self.stop();
             }
+            Request::Logs { lines, follow } => match self.follow_output(*lines) {
+                Ok(follower) => {
+                    return self.with_desk(|desk| desk.tell_lines(asker, follower, *follow));
+                }
+                Err(reason) => Err(reason),
+            },
             Request::Scale { workers } => self.rescale(*workers),
             Request::Kill { worker, signal } => self.kill(*worker, signal.as_deref()),
             Request::Events => return, // the server has seen to it

@@ -8,7 +8,7 @@ use worker_api::wire::{Luggage, Packing};
 use super::Supervised;
 use crate::{
     Result, WorkerRef,
-    relay::{Pipe, Relay, Stream},
+    relay::{Follower, Pipe, Relay, Stream},
 };
 
 /// How long an upgrade waits until what workers have printed is written.
@@ -89,6 +89,13 @@ impl Supervised {
         Ok(worker)
     }
 
+    /// The last lines of the workers, and those to come.
+    pub(super) fn follow_output(&self, lines: Option<usize>) -> Result<Follower, String> {
+        let relay = self.relay.as_ref();
+        let relay = relay.ok_or("the workers print by themselves, not through the master")?;
+        relay.follow(lines.unwrap_or(usize::MAX)).map_err(|error| error.to_string())
+    }
+
     pub(super) fn reopen_log(&self) {
         match &self.relay {
             Some(relay) => relay.reopen(),
@@ -100,6 +107,9 @@ impl Supervised {
     pub(super) fn pause_output(&mut self) -> Vec<Pipe> {
         let Some(relay) = &mut self.relay else { return Vec::new() };
         relay.pause(FAREWELL);
+        if let Some(desk) = &mut self.desk {
+            desk.part_with_lines();
+        }
         relay.pipes()
     }
 
@@ -108,6 +118,17 @@ impl Supervised {
             && let Err(error) = relay.go_on()
         {
             log::error!("workers' output is no longer relayed: {error}");
+        }
+    }
+
+    /// Clients that were told lines by the former program are told what comes now.
+    pub(super) fn resume_readers(&mut self) {
+        let (relay, desk) = (&self.relay, &mut self.desk);
+        if let Some(desk) = desk {
+            desk.go_on_with_lines(|| match relay {
+                Some(relay) => relay.follow(usize::MAX),
+                None => Err(io::Error::other("the workers print by themselves now")),
+            });
         }
     }
 

@@ -194,6 +194,7 @@ impl Supervised {
         let mut new = Self::assemble(&supervisor, master, policy, desk)?;
         new.journal = Journal::with(supervised.deaths);
         new.resume_output(supervised.pipes, &mut luggage)?;
+        new.resume_readers();
         if let Some(state) = supervised.manager.filter(|_| supervisor.speaks_to_systemd) {
             new.manager = Manager::restore(state, line.is_none());
         }
