@@ -86,6 +86,26 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "one")]
     pub(crate) quorum_timeout: Option<Time>,
 
+    /// End a ready worker that does not serve its channel for so long, by ABRT, then KILL, and
+    /// start another; for programs that use worker-api [default: none is ended]
+    #[arg(long, value_name = "TIME")]
+    #[serde(deserialize_with = "one")]
+    pub(crate) watchdog: Option<Time>,
+
+    /// Replace a worker that has taken so many connections; for programs that use worker-api
+    #[arg(long, value_name = "N")]
+    pub(crate) recycle_connections: Option<u64>,
+
+    /// Replace a worker that is so old
+    #[arg(long, value_name = "TIME")]
+    #[serde(deserialize_with = "one")]
+    pub(crate) recycle_age: Option<Time>,
+
+    /// Replace a worker that uses so much memory: 512M, 2G; a bare number means bytes
+    #[arg(long, value_name = "SIZE")]
+    #[serde(deserialize_with = "one")]
+    pub(crate) recycle_memory: Option<Size>,
+
     /// The workers' working directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
@@ -158,6 +178,10 @@ impl Options {
             max_unavailable: self.max_unavailable.or(other.max_unavailable),
             quorum: self.quorum.or(other.quorum),
             quorum_timeout: self.quorum_timeout.or(other.quorum_timeout),
+            watchdog: self.watchdog.or(other.watchdog),
+            recycle_connections: self.recycle_connections.or(other.recycle_connections),
+            recycle_age: self.recycle_age.or(other.recycle_age),
+            recycle_memory: self.recycle_memory.or(other.recycle_memory),
             cwd: self.cwd.or(other.cwd),
             env: other.env.into_iter().chain(self.env).collect(), // the last one counts
             user: self.user.or(other.user),
@@ -260,6 +284,29 @@ impl FromStr for Time {
     }
 }
 
+/// Bytes: `4096`, `64K`, `512M`, `2G`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Size(pub(crate) u64);
+
+impl FromStr for Size {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || "a size, such as 512M or 2G".to_owned();
+        let digits = text.find(|one: char| !one.is_ascii_digit()).unwrap_or(text.len());
+        let (number, unit) = text.split_at(digits);
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        let bytes: u64 = match unit {
+            "" => 1,
+            "K" => 1 << 10,
+            "M" => 1 << 20,
+            "G" => 1 << 30,
+            _ => return Err(wrong()),
+        };
+        number.checked_mul(bytes).map(Self).ok_or_else(wrong)
+    }
+}
+
 /// A umask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Mask(pub(crate) u32);
@@ -339,6 +386,18 @@ mod tests {
             ["", "s", "-1s", "1d", "1.5s", "99999999999999999999s", "18446744073709551615h"]
         {
             assert!(time(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn sizes() {
+        let size = |text: &str| text.parse::<Size>().map(|Size(bytes)| bytes);
+        assert_eq!(size("4096"), Ok(4096));
+        assert_eq!(size("64K"), Ok(64 << 10));
+        assert_eq!(size("512M"), Ok(512 << 20));
+        assert_eq!(size("2G"), Ok(2 << 30));
+        for wrong in ["", "M", "-1M", "1.5G", "1T", "99999999999G"] {
+            assert!(size(wrong).is_err(), "{wrong}");
         }
     }
 

@@ -3,9 +3,10 @@
 use std::{io::Write, time::Duration};
 
 use cluster::{
-    Event, Policy, Readiness, Settings, Signal, Supervised, Supervisor,
+    Event, Policy, Readiness, Recycle, Settings, Signal, Supervised, Supervisor,
     control::Control,
     schedule::{LeastConnections, Sticky},
+    systemd,
 };
 use log::LevelFilter;
 
@@ -21,6 +22,9 @@ use crate::{
 const QUORUM_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(crate) fn run(arguments: Box<Run>) -> Result {
+    // First, for it changes the environment: there are no threads yet.
+    let sockets = systemd::sockets()
+        .map_err(|error| Failure::Failed(format!("the sockets of LISTEN_FDS: {error}")))?;
     let Run { config, options, program } = *arguments;
     let Config { options: others, program: other } = match config {
         Some(path) => config::read(&path)?,
@@ -30,7 +34,13 @@ pub(crate) fn run(arguments: Box<Run>) -> Result {
     let line = if program.is_empty() { other } else { program };
     let program = Program::new(line, options.cwd.as_deref())?;
     start_log(&options);
-    let supervised = supervisor(&options, program).start().map_err(|error| explain(&error))?;
+    let mut settings = settings(&options, &program);
+    for socket in sockets {
+        log::info!("has the socket {} from LISTEN_FDS", socket.address());
+        settings = settings.adopt(socket);
+    }
+    let supervisor = supervisor(&options, &program.name, settings);
+    let supervised = supervisor.start().map_err(|error| explain(&error))?;
     watch(supervised)
 }
 
@@ -50,13 +60,13 @@ fn start_log(options: &Options) {
         .init();
 }
 
-fn supervisor(options: &Options, program: Program) -> Supervisor {
-    let control = Control::new(options.name.clone().unwrap_or_else(|| program.name.clone()));
+fn supervisor(options: &Options, program: &str, settings: Settings) -> Supervisor {
+    let control = Control::new(options.name.as_deref().unwrap_or(program));
     let control = match &options.control {
         Some(path) => control.at(path),
         None => control,
     };
-    let supervisor = Supervisor::new(settings(options, program)).control(control);
+    let supervisor = Supervisor::new(settings).control(control);
     let mut supervisor = match &options.log {
         Some(file) => supervisor.log_file(file),
         None => supervisor.relay(),
@@ -83,17 +93,34 @@ fn supervisor(options: &Options, program: Program) -> Supervisor {
         let timeout = options.quorum_timeout.map_or(QUORUM_TIMEOUT, |time| time.0);
         supervisor = supervisor.quorum(options.quorum.unwrap_or(1), timeout);
     }
-    supervisor
+    if let Some(time) = options.watchdog {
+        supervisor = supervisor.watchdog(time.0);
+    }
+    supervisor.recycle(recycle(options))
 }
 
-fn settings(options: &Options, program: Program) -> Settings {
+fn recycle(options: &Options) -> Recycle {
+    let mut recycle = Recycle::new();
+    if let Some(count) = options.recycle_connections {
+        recycle = recycle.connections(count);
+    }
+    if let Some(age) = options.recycle_age {
+        recycle = recycle.age(age.0);
+    }
+    if let Some(size) = options.recycle_memory {
+        recycle = recycle.memory(size.0);
+    }
+    recycle
+}
+
+fn settings(options: &Options, program: &Program) -> Settings {
     let readiness = match options.ready.unwrap_or(Ready::Auto) {
         Ready::Auto => Readiness::Auto,
         Ready::Listen => Readiness::Listen,
         Ready::Notify => Readiness::Notify,
         Ready::Start => Readiness::Start,
     };
-    let mut settings = Settings::new().exec(program.exec).args(program.args).readiness(readiness);
+    let mut settings = Settings::new().exec(&program.exec).args(&program.args).readiness(readiness);
     for address in &options.listen {
         settings = settings.listen(address).pass_listeners();
     }

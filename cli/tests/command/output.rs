@@ -133,7 +133,10 @@ fn logs_of_before() {
     assert_eq!(place.cluster(&["logs", "-n", "1"]).out.lines().count(), 1);
     assert_eq!(place.cluster(&["logs", "-n", "0"]).out, "");
     let said = place.cluster(&["logs", "--json"]);
-    let has = |line: Value| said.out.lines().any(|one| one == line.to_string());
+    let has = |line: Value| {
+        let line = line.to_string();
+        said.out.lines().any(|one| one == line)
+    };
     assert!(has(json!({ "line": { "worker": 1, "stream": "stderr", "text": "oh" } })), "{said:?}");
     assert!(has(json!({ "line": { "worker": 1, "stream": "stdout", "text": "two" } })), "{said:?}");
 }

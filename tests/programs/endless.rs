@@ -1,0 +1,25 @@
+//! A worker that says its number to each client, and hangs in an endless loop when one answers.
+
+use std::io::{Read, Write};
+
+use cluster::Result;
+
+fn main() -> Result<()> {
+    let Some(worker) = cluster::worker()? else {
+        eprintln!("this is a worker's program");
+        std::process::exit(1);
+    };
+    let listener = worker.listen("127.0.0.1:0")?;
+    println!("serves at {}", listener.local_addr());
+    while let Some(mut connection) = listener.accept()? {
+        let mut byte = [0];
+        let said =
+            writeln!(connection, "{}", worker.id()).and_then(|()| connection.read(&mut byte));
+        if matches!(said, Ok(1)) {
+            loop {
+                std::hint::spin_loop();
+            }
+        }
+    }
+    Ok(())
+}
