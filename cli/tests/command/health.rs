@@ -33,11 +33,11 @@ fn who_hangs_is_ended() {
     assert_eq!(worker, 1);
     client.write_all(b"!").unwrap();
     master.line("worker 1 hangs");
-    wait_until("another worker", || connect(&address).1 > 1);
     let exit = wait_for("the end of the first", || {
         place.status()["slots"][0]["last_exit"].as_str().map(str::to_owned)
     });
     assert!(exit.starts_with("signal: 6 (SIGABRT)"), "{exit}");
+    assert!(ready(&place.wait_for_workers(1))[0]["worker"].as_u64() > Some(1));
 }
 
 /// Asks until another worker serves.
