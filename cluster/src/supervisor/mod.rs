@@ -16,10 +16,12 @@ mod output;
 mod policy;
 mod recycle;
 mod signals;
+mod source;
 mod status;
 mod supervised;
 mod upgrading;
 mod watchdog;
+mod wishes;
 
 pub use recycle::Recycle;
 pub(crate) use signals::Blocked as BlockedSignals;

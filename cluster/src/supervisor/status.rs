@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Supervised, policy::Phase};
+
 /// How a supervisor and its workers are.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,4 +59,56 @@ pub enum WorkerState {
     Ready,
     /// It was asked to leave, or does so by itself.
     Leaving,
+}
+
+impl Supervised {
+    /// How the workers are.
+    pub fn status(&self) -> Status {
+        let mut workers: Vec<_> =
+            self.master.workers().iter().filter_map(|one| self.worker_status(one)).collect();
+        for (slot, starts) in self.policy.slots() {
+            if workers.iter().all(|one| one.slot != slot || one.state == WorkerState::Leaving) {
+                workers.push(self.vacancy(slot, starts));
+            }
+        }
+        workers.sort_by_key(|one| (one.state == WorkerState::Leaving, one.slot, one.worker));
+        Status {
+            pid: std::process::id(),
+            generation: self.policy.generation(),
+            size: self.policy.size(),
+            is_reloading: self.is_reloading(),
+            is_stopping: self.policy.is_stopping(),
+            workers,
+        }
+    }
+
+    fn worker_status(&self, worker: &crate::WorkerRef) -> Option<WorkerStatus> {
+        let (slot, generation, phase) = self.policy.place_of(worker.id())?;
+        let starts = self.policy.slots().nth(slot).map_or(1, |(_, starts)| starts);
+        Some(WorkerStatus {
+            worker: Some(worker.id()),
+            pid: Some(worker.pid()),
+            generation: Some(generation),
+            state: match phase {
+                Phase::Starting { .. } => WorkerState::Starting,
+                Phase::Ready => WorkerState::Ready,
+                Phase::Leaving { .. } => WorkerState::Leaving,
+            },
+            age: Some(worker.age()),
+            ..self.vacancy(slot, starts)
+        })
+    }
+
+    fn vacancy(&self, slot: usize, starts: u64) -> WorkerStatus {
+        WorkerStatus {
+            slot,
+            worker: None,
+            pid: None,
+            generation: None,
+            state: WorkerState::Waiting,
+            age: None,
+            restarts: starts.saturating_sub(1),
+            last_exit: self.journal.last_exit(slot),
+        }
+    }
 }

@@ -3,19 +3,19 @@
 use std::{
     collections::VecDeque,
     io,
-    os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd},
+    os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
 
-use mio::{Events, Interest, Poll, Registry, Token, event::Source, unix::SourceFd};
+use mio::{Events, Interest, Poll, Token, unix::SourceFd};
 
 use super::{
-    Start, Status, Supervisor, WorkerState, WorkerStatus,
+    Start, Supervisor,
     caring::Care,
     journal::Journal,
     manager::Manager,
     output::Output,
-    policy::{Action, Phase, Policy, Verdict},
+    policy::{Action, Policy, Verdict},
     signals::{Signals, Wish},
     upgrading::Upgrading,
 };
@@ -53,7 +53,7 @@ pub struct Supervised {
     ready: Events,
     alarm: Alarm,
     pub(super) journal: Journal,
-    events: VecDeque<Event>,
+    pub(super) events: VecDeque<Event>,
     pub(super) desk: Option<Desk>,
     pub(super) image: Image,
     pub(super) upgrading: Upgrading,
@@ -339,159 +339,5 @@ impl Supervised {
             }
             _ => {}
         }
-    }
-
-    /// Replaces all workers by new ones, one at a time (see [`Supervisor::max_surge`]): each old
-    /// one leaves when its successor is ready. If one of these fails, the old ones that are left
-    /// serve on. The outcome is reported as [`Event::Reload`]: `Ok` with the number of the new
-    /// generation, which this gives as well, or why not. A reload that is under way is
-    /// superseded.
-    pub fn reload(&mut self) -> u64 {
-        if let Some(desk) = &mut self.desk {
-            desk.reload_begun();
-        }
-        self.renew_mold().unwrap_or_else(|| self.policy.reload(Instant::now()))
-    }
-
-    /// As many workers from now on; at least 1.
-    pub fn scale(&mut self, workers: usize) {
-        self.policy.scale(workers, Instant::now());
-    }
-
-    /// Asks all workers to leave, and keeps the sockets: connections wait in their queues until
-    /// [`reload`](Self::reload) or [`scale`](Self::scale) brings workers again.
-    pub fn pause(&mut self) {
-        self.give_up_mold(Verdict::Stopped);
-        self.policy.pause(Instant::now());
-    }
-
-    /// Replaces one worker, which leaves when its successor is ready; if that one fails the old
-    /// one stays. `false`: it does not serve, or others are being replaced just now.
-    pub fn renew(&mut self, worker: u32) -> bool {
-        self.policy.renew(worker)
-    }
-
-    /// A worker that serves does not answer any more: it gets `SIGABRT`, for its stacks or its
-    /// core, and one second later `SIGKILL`; another is started at once.
-    pub fn hung(&mut self, worker: u32) {
-        self.policy.hung(worker, Instant::now());
-    }
-
-    /// Asks a worker to leave, and starts another in its place at once.
-    pub fn dismiss(&mut self, worker: u32) {
-        self.policy.dismiss(worker, Instant::now());
-    }
-
-    /// Asks all workers to leave, and ends when they have. Asked again, it does not wait for
-    /// them any more: they get `SIGTERM`, then `SIGKILL`.
-    pub fn stop(&mut self) {
-        self.give_up_mold(Verdict::Stopped);
-        self.policy.stop(Instant::now());
-        self.master.unpin();
-    }
-
-    /// Whether all has ended.
-    pub fn is_finished(&self) -> bool {
-        self.policy.is_stopped() && self.events.is_empty()
-    }
-
-    /// The master with the workers.
-    pub fn master(&self) -> &Master {
-        &self.master
-    }
-
-    /// Changes the settings for workers to come, as [`Master::setup`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Master::setup`].
-    pub fn setup(&mut self, settings: Settings) -> Result<()> {
-        self.master.setup(settings)
-    }
-
-    /// How the workers are.
-    pub fn status(&self) -> Status {
-        let mut workers: Vec<_> =
-            self.master.workers().iter().filter_map(|one| self.worker_status(one)).collect();
-        for (slot, starts) in self.policy.slots() {
-            if workers.iter().all(|one| one.slot != slot || one.state == WorkerState::Leaving) {
-                workers.push(self.vacancy(slot, starts));
-            }
-        }
-        workers.sort_by_key(|one| (one.state == WorkerState::Leaving, one.slot, one.worker));
-        Status {
-            pid: std::process::id(),
-            generation: self.policy.generation(),
-            size: self.policy.size(),
-            is_reloading: self.is_reloading(),
-            is_stopping: self.policy.is_stopping(),
-            workers,
-        }
-    }
-
-    fn worker_status(&self, worker: &crate::WorkerRef) -> Option<WorkerStatus> {
-        let (slot, generation, phase) = self.policy.place_of(worker.id())?;
-        let starts = self.policy.slots().nth(slot).map_or(1, |(_, starts)| starts);
-        Some(WorkerStatus {
-            worker: Some(worker.id()),
-            pid: Some(worker.pid()),
-            generation: Some(generation),
-            state: match phase {
-                Phase::Starting { .. } => WorkerState::Starting,
-                Phase::Ready => WorkerState::Ready,
-                Phase::Leaving { .. } => WorkerState::Leaving,
-            },
-            age: Some(worker.age()),
-            ..self.vacancy(slot, starts)
-        })
-    }
-
-    fn vacancy(&self, slot: usize, starts: u64) -> WorkerStatus {
-        WorkerStatus {
-            slot,
-            worker: None,
-            pid: None,
-            generation: None,
-            state: WorkerState::Waiting,
-            age: None,
-            restarts: starts.saturating_sub(1),
-            last_exit: self.journal.last_exit(slot),
-        }
-    }
-}
-
-impl AsFd for Supervised {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        crate::sys::descriptor_of(&self.poll)
-    }
-}
-
-impl AsRawFd for Supervised {
-    fn as_raw_fd(&self) -> RawFd {
-        self.poll.as_raw_fd()
-    }
-}
-
-impl Source for Supervised {
-    fn register(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).register(registry, token, interest)
-    }
-
-    fn reregister(
-        &mut self,
-        registry: &Registry,
-        token: Token,
-        interest: Interest,
-    ) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).reregister(registry, token, interest)
-    }
-
-    fn deregister(&mut self, registry: &Registry) -> io::Result<()> {
-        SourceFd(&self.as_raw_fd()).deregister(registry)
     }
 }

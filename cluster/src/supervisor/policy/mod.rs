@@ -11,90 +11,20 @@ use std::{
 
 use crate::Signal;
 
+mod farewell;
 mod replacing;
 mod slot;
 mod state;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod worker;
 
 use slot::Slot;
 pub(crate) use state::PolicyState;
+pub(crate) use terms::{Action, Failure, Limits, Verdict};
 use worker::Worker;
 pub(crate) use worker::{LAST_WORD, Phase};
-
-/// How a supervisor is set up.
-#[derive(Clone, Debug)]
-pub(crate) struct Limits {
-    /// From its start until a worker is ready.
-    pub(crate) start_timeout: Duration,
-    /// How long a worker that is replaced may finish what it has.
-    pub(crate) drain_timeout: Duration,
-    /// The same in a stop.
-    pub(crate) stop_timeout: Duration,
-    pub(crate) quorum: usize,
-    pub(crate) quorum_timeout: Duration,
-    /// So many workers more than slots while they are replaced.
-    pub(crate) max_surge: usize,
-    /// So many fewer ready ones than slots meanwhile.
-    pub(crate) max_unavailable: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            start_timeout: Duration::from_secs(30),
-            drain_timeout: Duration::from_secs(30),
-            stop_timeout: Duration::from_secs(10),
-            quorum: 1,
-            quorum_timeout: Duration::from_secs(60),
-            max_surge: 1,
-            max_unavailable: 0,
-        }
-    }
-}
-
-/// What is to be done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Action {
-    /// Start a worker for this slot and say so with [`Policy::started`] or [`Policy::failed`],
-    /// before the next action.
-    Start { slot: usize },
-    /// Ask this worker to leave.
-    Disconnect { worker: u32 },
-    /// Send this worker a signal.
-    Kill { worker: u32, signal: Signal },
-    /// Tell whoever asked how the reload went.
-    Reloaded(Verdict),
-    /// Give up: too few workers become ready.
-    GiveUp,
-}
-
-/// How a reload ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// All workers are of this generation.
-    Done { generation: u64 },
-    /// The old workers that were left serve on.
-    Failed(Failure),
-    /// A later reload took its place.
-    Superseded,
-    /// The supervisor stops.
-    Stopped,
-}
-
-/// Why a reload failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// A worker could not be started at all.
-    Start,
-    /// This worker ended, or lost its channel, before it was ready.
-    Ended { worker: u32 },
-    /// This one was not ready in time.
-    TooLate { worker: u32 },
-    /// This one was ready and died before the reload was over.
-    Died { worker: u32 },
-}
 
 /// The policy of a supervisor.
 #[derive(Debug)]
@@ -231,88 +161,6 @@ impl Policy {
     fn lost(&mut self, worker: u32, one: Worker, now: Instant) {
         self.refill(one.slot, now);
         self.break_off_for(&one, Failure::Died { worker }, now);
-    }
-
-    /// Asks everybody to leave; asked again, it goes on to the next means at once.
-    pub(crate) fn stop(&mut self, now: Instant) {
-        if self.stops {
-            return self.workers.values_mut().for_each(|worker| worker.hurry(now));
-        }
-        self.finish_reload(Verdict::Stopped);
-        self.stops = true;
-        self.retire_everybody(self.limits.stop_timeout, now);
-    }
-
-    /// Asks all workers to leave, and starts none until [`scale`](Self::scale) or
-    /// [`reload`](Self::reload).
-    pub(crate) fn pause(&mut self, now: Instant) {
-        if self.stops {
-            return;
-        }
-        self.finish_reload(Verdict::Stopped);
-        self.pauses = true;
-        self.retire_everybody(self.limits.drain_timeout, now);
-    }
-
-    fn retire_everybody(&mut self, budget: Duration, now: Instant) {
-        self.slots.iter_mut().for_each(|slot| slot.due = None);
-        let all: Vec<u32> = self.workers.keys().copied().collect();
-        for worker in all {
-            self.retire(worker, budget, now);
-        }
-        self.count(now);
-    }
-
-    /// As many workers, from now on; at least one. Those in the last slots leave if there are
-    /// to be fewer.
-    pub(crate) fn scale(&mut self, workers: usize, now: Instant) {
-        if self.stops {
-            return;
-        }
-        let workers = workers.max(1);
-        let surplus: Vec<u32> =
-            self.members().filter(|(_, one)| one.slot >= workers).map(|(id, _)| id).collect();
-        self.slots.truncate(workers);
-        self.slots.resize_with(workers, || Slot::due(now));
-        for worker in surplus {
-            self.retire(worker, self.limits.drain_timeout, now);
-        }
-        self.resume(now);
-        self.count(now);
-    }
-
-    fn resume(&mut self, now: Instant) {
-        if std::mem::take(&mut self.pauses) {
-            self.slots.iter_mut().for_each(|slot| slot.due = Some(now));
-        }
-    }
-
-    /// A worker is to leave, and another to take its place at once.
-    pub(crate) fn dismiss(&mut self, worker: u32, now: Instant) {
-        if let Some(one) = self.workers.get(&worker).copied().filter(|one| !one.is_leaving()) {
-            self.retire(worker, self.limits.drain_timeout, now);
-            self.refill(one.slot, now);
-            self.count(now);
-        }
-    }
-
-    /// Asks a worker to leave: in words if it speaks, else by signal.
-    fn retire(&mut self, worker: u32, full: Duration, now: Instant) {
-        let Some(one) = self.workers.get_mut(&worker) else { return };
-        // One that never was ready has nothing to finish.
-        let budget = if one.phase == Phase::Ready { full } else { full.min(LAST_WORD) };
-        let action = match (one.is_leaving(), one.speaks) {
-            (true, _) => return one.hurry(now + full),
-            (false, true) => {
-                one.leave(now + budget);
-                Action::Disconnect { worker }
-            }
-            (false, false) => {
-                one.terminate(now + budget);
-                Action::Kill { worker, signal: Signal::TERM }
-            }
-        };
-        self.actions.push_back(action);
     }
 
     /// The workers that serve or are to serve.
