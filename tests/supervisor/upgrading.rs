@@ -13,7 +13,9 @@ use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR2};
 use crate::{
     POLICIES,
     load::Load,
-    support::{Client, Port7000, Program, example, get, kill, process_is_gone, wait_until},
+    support::{
+        Client, Port7000, Program, example, fixture, get, kill, process_is_gone, wait_until,
+    },
     under,
 };
 
@@ -179,6 +181,31 @@ fn workers_that_die_meanwhile_and_reloads_before_and_after() {
         wait_until("two workers", || program.children().len() == 2);
         program.signal(SIGTERM);
         assert_eq!(program.wait().code(), Some(0), "{policy}");
+    }
+}
+
+/// Asks for a socket, and reads no answer: the socket is on its way when the upgrade comes.
+const DEAF: &str = r#"
+printf '%s\n' '{"cmd":"NODE_CLUSTER","act":"online","seq":1}' >&$NODE_CHANNEL_FD
+printf '%s\n' '{"cmd":"NODE_CLUSTER","act":"queryServer","index":0,"data":null,"address":"127.0.0.1","port":7000,"addressType":4,"flags":0,"backlog":0,"seq":2}' >&$NODE_CHANNEL_FD
+exec sleep 1000
+"#;
+
+#[test]
+fn sockets_on_their_way_go_along() {
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut command = Command::new(fixture());
+        command.args(["supervise", "bash", "-c", DEAF]);
+        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", "1");
+        let mut program = Program::start(command.env("RUST_LOG", "debug"));
+        program.line("opened 127.0.0.1:7000");
+        program.line("worker 1 is online");
+        program.signal(SIGUSR2);
+        program.line("worker 2 (pid"); // the new program's own
+        program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
+        assert!(!program.lines().iter().any(|line| line.contains("the old one")), "{policy}");
     }
 }
 

@@ -112,6 +112,7 @@ impl Socket {
         let local = state.local.parse().map_err(io::Error::other)?;
         let desk = state.desk.map(|desk| Desk::restore(desk, rule, luggage)).transpose()?;
         Ok(Self {
+            // It may also be on its way to a worker.
             descriptor: luggage.share(state.descriptor)?,
             group: Group::restore(state.seats, luggage)?,
             file: state.file.as_deref().map(SocketFile::of).transpose()?,

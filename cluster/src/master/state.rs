@@ -92,7 +92,12 @@ impl Master {
             master.watch(number)?;
         }
         for worker in state.workers {
-            master.readmit(worker, luggage)?;
+            let id = worker.id;
+            if let Err(error) = master.readmit(worker, luggage) {
+                // Only a process that is not its parent any more finds it gone.
+                log::warn!("worker {id} was lost on the way: {error}");
+                master.listeners.release(id, master.last_id);
+            }
         }
         for id in master.foreigners.restore(state.foreigners, luggage)? {
             master.watch_notices(id)?;

@@ -182,7 +182,10 @@ impl Supervised {
         let (settings, control) = supervisor.take_over_parts()?;
         let master = Master::restore(settings, master, &mut luggage)?;
         for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {
-            drop(Process::of_child(pid)?); // which is to be reaped one day
+            // To be reaped one day, unless this is not its parent any more.
+            if let Err(error) = Process::of_child(pid) {
+                log::debug!("process {pid} is gone: {error}");
+            }
         }
         let desk = match (control, supervised.desk) {
             (Some(_), Some(state)) => Some(Desk::restore(state, &mut luggage)?),
@@ -190,7 +193,10 @@ impl Supervised {
             (None, _) => None,
         };
         let now = Instant::now();
-        let policy = Policy::restore(supervised.policy, supervisor.limits.clone(), now);
+        let mut policy = Policy::restore(supervised.policy, supervisor.limits.clone(), now);
+        for lost in policy.known().into_iter().filter(|&id| master.worker(id).is_none()) {
+            policy.exited(lost, now);
+        }
         let mut new = Self::assemble(&supervisor, master, policy, desk)?;
         new.journal = Journal::with(supervised.deaths);
         new.resume_output(supervised.pipes, &mut luggage)?;

@@ -312,6 +312,11 @@ impl Policy {
         self.workers.get(&worker).map(|one| (one.slot, one.generation, one.phase))
     }
 
+    /// All workers that have not ended.
+    pub(crate) fn known(&self) -> Vec<u32> {
+        self.workers.keys().copied().collect()
+    }
+
     /// Another program will reload: this one's reload is over.
     pub(crate) fn supersede(&mut self) {
         self.finish_reload(Verdict::Superseded);
