@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use nix::sys::signal::Signal::{SIGHUP, SIGTERM, SIGTTIN, SIGTTOU, SIGWINCH};
+use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGTTIN, SIGTTOU, SIGWINCH};
 
 use crate::{
     POLICIES,
     load::Load,
-    support::{Lines, Port7000, Program, example, fixture, get, wait_until},
+    support::{Lines, Port7000, Program, example, fixture, get, kill, wait_until},
     under,
 };
 
@@ -82,4 +82,5 @@ fn one_that_leaves_by_itself_is_replaced_before_it_has_gone() {
     drop(client); // it stays until its clients have gone
     program.nth_line("listens on ", 1);
     assert_eq!(program.children().len(), 2, "it never ends by itself");
+    program.children().into_iter().for_each(|pid| kill(pid, SIGKILL)); // nor without a master
 }

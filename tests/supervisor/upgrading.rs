@@ -197,7 +197,7 @@ fn sockets_on_their_way_go_along() {
     for policy in POLICIES {
         let mut command = Command::new(fixture());
         command.args(["supervise", "bash", "-c", DEAF]);
-        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", "1");
+        under(&mut command, policy).env("WORKERS", "1");
         let mut program = Program::start(command.env("RUST_LOG", "debug"));
         program.line("opened 127.0.0.1:7000");
         program.line("worker 1 is online");
