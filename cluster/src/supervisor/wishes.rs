@@ -6,9 +6,9 @@ use super::{Supervised, policy::Verdict};
 use crate::{Master, Result, Settings};
 
 impl Supervised {
-    /// Replaces all workers by new ones, one at a time (see [`Supervisor::max_surge`]): each old
+    /// Replaces all workers by new ones, one at a time (see [`max_surge`](super::Supervisor::max_surge)): each old
     /// one leaves when its successor is ready. If one of these fails, the old ones that are left
-    /// serve on. The outcome is reported as [`Event::Reload`]: `Ok` with the number of the new
+    /// serve on. The outcome is reported as [`Event::Reload`](crate::Event::Reload): `Ok` with the number of the new
     /// generation, which this gives as well, or why not. A reload that is under way is
     /// superseded.
     pub fn reload(&mut self) -> u64 {
