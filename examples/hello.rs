@@ -10,16 +10,17 @@
 //! `rr`) how they get connections, or `CLUSTER_POLICY=reuse-port`. The same binary works as a worker of a Node primary.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     env, error,
     io::{ErrorKind::WouldBlock, Read, Write},
-    mem::take,
+    mem::MaybeUninit,
     process,
     time::{Duration, Instant},
 };
 
 use cluster::{Connection, Listener, Policy, Settings, Supervisor, Worker};
 use mio::{Events, Interest, Poll, Token};
+use slab::Slab;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn error::Error>>;
 
@@ -29,6 +30,8 @@ const DEFAULT: &str = "127.0.0.1:7000";
 
 const WORKER: Token = Token(0);
 const LISTENER: Token = Token(1);
+/// That of the first client.
+const CLIENTS: usize = 2;
 const SLOW: Duration = Duration::from_millis(50);
 /// How long a worker that is to leave serves connections without a request on. To close one at
 /// once may cross a request, which finds a reset then; its answer says that it is the last.
@@ -69,13 +72,20 @@ struct Server {
     worker: Worker,
     listener: Listener,
     poll: Poll,
-    clients: HashMap<Token, Client>,
-    /// Clients that asked for `/slow`, and when they get their answer.
-    slow: VecDeque<(Instant, Token)>,
-    next: usize,
-    hello: String,
+    clients: Slab<Client>,
+    /// When clients that asked for `/slow` get their answer.
+    slow: VecDeque<(Instant, usize)>,
+    answers: Answers,
+    /// What is read at a time.
+    buffer: [u8; 4096],
     /// Once this worker is to leave: when connections without a request are closed.
     end: Option<Instant>,
+}
+
+/// The answer, for a connection that stays open and for one that does not.
+struct Answers {
+    keep: Vec<u8>,
+    close: Vec<u8>,
 }
 
 struct Client {
@@ -88,8 +98,9 @@ struct Client {
 #[derive(Clone, Copy, PartialEq)]
 enum State {
     Reading,
-    /// Waits for its answer to `/slow`, and whether the connection stays open then.
+    /// Waits for its answer to `/slow`, until then, and whether the connection stays open.
     Waiting {
+        due: Instant,
         keep: bool,
     },
     /// No more requests: to be closed when everything is written.
@@ -106,9 +117,16 @@ impl Server {
     fn new(worker: Worker, address: &str) -> Result<Self> {
         let listener = worker.listen(address)?;
         let hello = format!("hello {} from worker {}\n", process::id(), worker.id());
-        let (clients, slow) = (HashMap::new(), VecDeque::new());
-        let poll = Poll::new()?;
-        Ok(Self { worker, listener, poll, clients, slow, next: 2, hello, end: None })
+        Ok(Self {
+            worker,
+            listener,
+            poll: Poll::new()?,
+            clients: Slab::new(),
+            slow: VecDeque::new(),
+            answers: Answers::new(&hello),
+            buffer: [0; 4096],
+            end: None,
+        })
     }
 
     fn run(mut self) -> Result {
@@ -126,7 +144,7 @@ impl Server {
                 match event.token() {
                     WORKER => while self.worker.try_recv()?.is_some() {},
                     LISTENER => self.accept(),
-                    token => self.serve(token),
+                    Token(token) => self.serve(token - CLIENTS),
                 }
             }
             self.answer_slow();
@@ -142,6 +160,9 @@ impl Server {
 
     /// How long until something is to be done without anybody asking.
     fn time_left(&self) -> Option<Duration> {
+        if self.slow.is_empty() && self.end.is_none() {
+            return None; // without a look at the clock
+        }
         let now = Instant::now();
         let due = self.slow.front().map(|(due, _)| *due);
         let end = self.end.filter(|&end| end > now);
@@ -160,34 +181,34 @@ impl Server {
 
     /// The first request is mostly there already; only a client that stays is registered.
     fn admit(&mut self, connection: Connection) {
-        let token = Token(self.next);
-        self.next += 1;
         let (input, output) = (Vec::new(), Vec::new());
-        self.clients.insert(token, Client { connection, input, output, state: State::Reading });
-        self.serve(token);
-        if let Some(client) = self.clients.get_mut(&token) {
-            let both = Interest::READABLE | Interest::WRITABLE;
+        let client = Client { connection, input, output, state: State::Reading };
+        let number = self.clients.insert(client);
+        self.serve(number);
+        if let Some(client) = self.clients.get_mut(number) {
+            let (token, both) = (Token(CLIENTS + number), Interest::READABLE | Interest::WRITABLE);
             let registered = self.poll.registry().register(&mut client.connection, token, both);
             if let Err(error) = registered {
                 eprintln!("cannot watch a connection: {error}");
-                self.clients.remove(&token);
+                self.clients.remove(number);
             }
         }
     }
 
-    fn serve(&mut self, token: Token) {
-        let Some(client) = self.clients.get_mut(&token) else { return };
+    fn serve(&mut self, number: usize) {
+        let Some(client) = self.clients.get_mut(number) else { return };
         let mut open = Some(true);
         while open == Some(true) {
-            open = client.read().and_then(|more| {
+            open = client.read(&mut self.buffer).and_then(|more| {
                 while client.state == State::Reading {
                     let Some(Request { is_slow, keep }) = client.request()? else { break };
                     let keep = keep && !self.worker.is_disconnecting();
                     if is_slow {
-                        client.state = State::Waiting { keep };
-                        self.slow.push_back((Instant::now() + SLOW, token));
+                        let due = Instant::now() + SLOW;
+                        client.state = State::Waiting { due, keep };
+                        self.slow.push_back((due, number));
                     } else {
-                        client.answer(&self.hello, keep);
+                        client.answer(&self.answers, keep);
                     }
                 }
                 client.write()?;
@@ -195,32 +216,47 @@ impl Server {
             });
         }
         if open.is_none() {
-            self.clients.remove(&token);
+            self.clients.remove(number);
         }
     }
 
     /// Closes connections that ask for nothing, after a last look whether they do.
     fn close_idle(&mut self) {
         let idle = self.clients.iter().filter(|(_, client)| client.is_idle());
-        for token in idle.map(|(&token, _)| token).collect::<Vec<_>>() {
-            self.serve(token);
+        for number in idle.map(|(number, _)| number).collect::<Vec<_>>() {
+            self.serve(number);
         }
         self.clients.retain(|_, client| !client.is_idle());
     }
 
     fn answer_slow(&mut self) {
-        while let Some(&(due, token)) = self.slow.front() {
-            if due > Instant::now() {
+        while let Some(&(time, number)) = self.slow.front() {
+            if time > Instant::now() {
                 return;
             }
             self.slow.pop_front();
-            if let Some(client) = self.clients.get_mut(&token)
-                && let State::Waiting { keep } = client.state
+            // The number may be another client's by now, who waits for another time.
+            if let Some(client) = self.clients.get_mut(number)
+                && let State::Waiting { due, keep } = client.state
+                && due == time
             {
-                client.answer(&self.hello, keep && !self.worker.is_disconnecting());
-                self.serve(token);
+                client.answer(&self.answers, keep && !self.worker.is_disconnecting());
+                self.serve(number);
             }
         }
+    }
+}
+
+impl Answers {
+    fn new(text: &str) -> Self {
+        let answer = |connection| {
+            let length = text.len();
+            format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
+                 connection: {connection}\r\n\r\n{text}"
+            )
+        };
+        Self { keep: answer("keep-alive").into(), close: answer("close").into() }
     }
 }
 
@@ -231,12 +267,11 @@ impl Client {
     }
 
     /// Reads once; whether there may be more.
-    fn read(&mut self) -> Option<bool> {
-        let mut buffer = [0; 4096];
+    fn read(&mut self, buffer: &mut [u8]) -> Option<bool> {
         if self.state == State::Closing || self.input.len() >= LONGEST_HEAD {
             return Some(false);
         }
-        match self.connection.read(&mut buffer) {
+        match self.connection.read(buffer) {
             Ok(0) => None,
             Ok(count) => {
                 self.input.extend_from_slice(&buffer[..count]);
@@ -252,56 +287,49 @@ impl Client {
         if self.input.is_empty() {
             return Some(None);
         }
-        let mut headers = [httparse::EMPTY_HEADER; 64];
-        let mut head = httparse::Request::new(&mut headers);
-        let length = match head.parse(&self.input) {
+        let mut headers = [const { MaybeUninit::uninit() }; 64];
+        let mut head = httparse::Request::new(&mut []);
+        let length = match head.parse_with_uninit_headers(&self.input, &mut headers) {
             Ok(httparse::Status::Complete(length)) => length,
             Ok(httparse::Status::Partial) if self.input.len() < LONGEST_HEAD => return Some(None),
             _ => return None,
         };
-        let header = |name: &str| {
-            let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
-            found.map(|header| String::from_utf8_lossy(header.value).to_ascii_lowercase())
-        };
-        if header("content-length").is_some_and(|length| length != "0")
-            || header("transfer-encoding").is_some()
-        {
-            return None; // nobody sends this server a body
+        let (mut keep, mut close) = (head.version == Some(1), false);
+        for header in head.headers.iter() {
+            let is = |name| header.name.eq_ignore_ascii_case(name);
+            if is("transfer-encoding") || is("content-length") && header.value != b"0" {
+                return None; // nobody sends this server a body
+            }
+            if is("connection") {
+                keep |= says(header.value, b"keep-alive");
+                close |= says(header.value, b"close");
+            }
         }
-        let keep = match header("connection") {
-            Some(text) if text.contains("close") => false,
-            Some(text) if text.contains("keep-alive") => true,
-            _ => head.version == Some(1),
-        };
-        let request = Request { is_slow: head.path == Some("/slow"), keep };
+        let request = Request { is_slow: head.path == Some("/slow"), keep: keep && !close };
         self.input.drain(..length);
         Some(Some(request))
     }
 
-    fn answer(&mut self, text: &str, keep: bool) {
-        let connection = if keep { "keep-alive" } else { "close" };
-        let length = text.len();
+    fn answer(&mut self, answers: &Answers, keep: bool) {
         self.state = if keep { State::Reading } else { State::Closing };
-        let head = format!(
-            "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
-             connection: {connection}\r\n\r\n"
-        );
-        self.output.extend_from_slice(head.as_bytes());
-        self.output.extend_from_slice(text.as_bytes());
+        self.output.extend_from_slice(if keep { &answers.keep } else { &answers.close });
     }
 
     fn write(&mut self) -> Option<()> {
-        let mut output = take(&mut self.output);
         let mut written = 0;
-        while written < output.len() {
-            match self.connection.write(&output[written..]) {
+        while written < self.output.len() {
+            match self.connection.write(&self.output[written..]) {
                 Ok(count) => written += count,
                 Err(error) if error.kind() == WouldBlock => break,
                 Err(_) => return None,
             }
         }
-        output.drain(..written);
-        self.output = output;
+        self.output.drain(..written);
         (self.state != State::Closing || !self.output.is_empty()).then_some(())
     }
+}
+
+/// Whether a list of words, as a header has it, has this one.
+fn says(list: &[u8], word: &[u8]) -> bool {
+    list.split(|&byte| byte == b',').any(|one| one.trim_ascii().eq_ignore_ascii_case(word))
 }
