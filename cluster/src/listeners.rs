@@ -324,7 +324,7 @@ impl Listeners {
     /// Those that the loop has watched.
     fn remove(&mut self, number: usize) -> Vec<Arc<OwnedFd>> {
         let Some(socket) = self.sockets.remove(&number) else { return Vec::new() };
-        self.numbers.remove(&socket.key);
+        self.numbers.remove(&*socket.key);
         self.resting.remove(&number);
         log::debug!("closed {} of {}", socket.local, socket.key);
         match socket.group {
@@ -353,7 +353,7 @@ impl Listeners {
                 };
                 match desk.next(&mut source, local, number, now, open) {
                     Step::Offer(worker, connection) => {
-                        let key = key.clone();
+                        let key = Arc::clone(key);
                         return Turn::Offer(HandOver { place, key, worker, connection });
                     }
                     Step::More => return Turn::More,
@@ -425,7 +425,7 @@ pub(crate) enum Turn {
 #[derive(Debug)]
 pub(crate) struct HandOver {
     pub(crate) place: usize,
-    pub(crate) key: String,
+    pub(crate) key: Arc<str>,
     pub(crate) worker: u32,
     pub(crate) connection: Arc<OwnedFd>,
 }

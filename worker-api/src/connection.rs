@@ -34,16 +34,19 @@ pub struct Connection {
     stream: Stream,
     peer: OnceLock<Address>,
     local: OnceLock<Address>,
-    ticket: Arc<Ticket>,
+    /// Goes after the stream.
+    ticket: Ticket,
 }
 
-/// One count of one connection, however many clones it has.
+/// The count of one connection, which all clones share: it ends with the last of them.
 #[derive(Debug)]
 pub(crate) struct Ticket {
     core: Option<Arc<Core>>,
     gate: Weak<Gate>,
     /// Its place in its sender's list.
-    _entry: Option<Entry>,
+    entry: Option<Arc<Entry>>,
+    /// Present once there are clones; most connections have none, and cost no allocation.
+    clones: OnceLock<Arc<()>>,
 }
 
 impl Ticket {
@@ -52,17 +55,17 @@ impl Ticket {
         if let Some(core) = core {
             core.begin();
         }
-        Self { core: core.cloned(), gate: Arc::downgrade(gate), _entry: None }
+        let (gate, clones) = (Arc::downgrade(gate), OnceLock::new());
+        Self { core: core.cloned(), gate, entry: None, clones }
     }
 
     /// Of a connection that came with a message.
     pub(crate) fn of_entry(entry: Option<Entry>) -> Self {
-        Self { core: None, gate: Weak::new(), _entry: entry }
+        let (entry, clones) = (entry.map(Arc::new), OnceLock::new());
+        Self { core: None, gate: Weak::new(), entry, clones }
     }
-}
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
+    fn end(&self) {
         if let Some(gate) = self.gate.upgrade()
             && gate.end()
             && let Some(core) = &self.core
@@ -75,6 +78,23 @@ impl Drop for Ticket {
     }
 }
 
+impl Clone for Ticket {
+    fn clone(&self) -> Self {
+        let Self { core, gate, entry, clones } = self;
+        let clones = OnceLock::from(Arc::clone(clones.get_or_init(Arc::default)));
+        Self { core: core.clone(), gate: gate.clone(), entry: entry.clone(), clones }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        // Of those that go at the same time exactly one is the last.
+        if self.clones.take().is_none_or(|clones| Arc::into_inner(clones).is_some()) {
+            self.end();
+        }
+    }
+}
+
 impl Connection {
     pub(crate) fn new(socket: OwnedFd, peer: Option<SockAddr>, unix: bool, ticket: Ticket) -> Self {
         let stream = match unix {
@@ -82,7 +102,7 @@ impl Connection {
             false => Stream::Tcp(socket.into()),
         };
         let known = peer.map_or_else(OnceLock::new, |peer| address(&peer).into());
-        Self { stream, peer: known, local: OnceLock::new(), ticket: Arc::new(ticket) }
+        Self { stream, peer: known, local: OnceLock::new(), ticket }
     }
 
     /// Where the client is; the empty path for a Unix client without a name, as most are, and
@@ -116,7 +136,7 @@ impl Connection {
             Stream::Unix(stream) => Stream::Unix(stream.try_clone()?),
         };
         let (peer, local) = (self.peer.clone(), self.local.clone());
-        Ok(Self { stream, peer, local, ticket: Arc::clone(&self.ticket) })
+        Ok(Self { stream, peer, local, ticket: self.ticket.clone() })
     }
 
     /// Sends small writes at once (`TCP_NODELAY`). Default: off. Nothing on a Unix connection.
@@ -171,7 +191,7 @@ impl Connection {
 
     /// The plain stream and its count, which lasts as long as the second.
     #[cfg(feature = "tokio")]
-    pub(crate) fn into_parts(self) -> (Stream, Arc<Ticket>) {
+    pub(crate) fn into_parts(self) -> (Stream, Ticket) {
         (self.stream, self.ticket)
     }
 }

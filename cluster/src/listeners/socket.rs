@@ -26,7 +26,7 @@ use crate::Settings;
 pub(crate) struct Socket {
     pub(super) descriptor: Arc<OwnedFd>,
     pub(super) file: Option<SocketFile>,
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
     pub(super) local: Address,
     /// The first worker's data, which all get.
     pub(super) data: Value,
@@ -78,7 +78,7 @@ impl Socket {
             group: begins_group.then(|| Group::new(Arc::clone(&descriptor))),
             descriptor,
             file,
-            key,
+            key: key.into(),
             local,
             data: Value::Null,
             members: BTreeSet::new(),

@@ -78,7 +78,7 @@ impl Listeners {
         self.next = state.next;
         for (number, state) in state.sockets {
             let socket = Socket::restore(state, self.rule.as_ref(), luggage)?;
-            self.numbers.insert(socket.key.clone(), number);
+            self.numbers.insert(socket.key.to_string(), number);
             self.sockets.insert(number, socket);
             self.awake.insert(number);
             self.changed.insert(number);
@@ -97,7 +97,7 @@ impl Socket {
         SocketState {
             descriptor: packing.add(&self.descriptor),
             file: self.file.as_ref().map(|file| file.path().to_owned()),
-            key: self.key.clone(),
+            key: self.key.to_string(),
             local: self.local.to_string(),
             data: self.data.clone(),
             members: self.members.iter().copied().collect(),
@@ -116,7 +116,7 @@ impl Socket {
             descriptor: luggage.share(state.descriptor)?,
             group: Group::restore(state.seats, luggage)?,
             file: state.file.as_deref().map(SocketFile::of).transpose()?,
-            key: state.key,
+            key: state.key.into(),
             local,
             data: state.data,
             members: state.members.into_iter().collect(),

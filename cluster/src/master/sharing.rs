@@ -8,7 +8,10 @@ use std::{
 
 use mio::{Interest, unix::SourceFd};
 use nix::errno::Errno;
-use worker_api::wire::{Act, Cluster, Label, Query, Reply, Rider};
+use worker_api::{
+    Serialization,
+    wire::{Act, Cluster, Label, Query, Reply, Rider, encode_offer},
+};
 
 use super::{Master, channel::number};
 use crate::{
@@ -144,9 +147,16 @@ impl Master {
         };
         member.offers.insert(number, place);
         let worker = member.worker.clone();
-        let message = Cluster { seq: Some(number), act: Act::NewConnection { key } };
         let rider = Rider { descriptor: connection, resend: false, tag: Some(number) };
-        send_with(&worker, STREAM, &message, rider);
+        match worker.serialization() {
+            Serialization::Json => {
+                worker.outlet().post(encode_offer(&key, number), Some(rider));
+            }
+            _ => {
+                let act = Act::NewConnection { key: key.to_string() };
+                send_with(&worker, STREAM, &Cluster { seq: Some(number), act }, rider);
+            }
+        }
     }
 
     /// A worker has said whether it takes a connection.

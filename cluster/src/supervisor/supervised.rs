@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io, mem,
     os::fd::{AsFd, AsRawFd},
     time::{Duration, Instant},
 };
@@ -24,6 +24,9 @@ use crate::{
     available_parallelism, control::Desk, files, mold::Molds, reaper::Reaper, relay::Relay,
     upgrade::Image,
 };
+
+/// In the order of [`Supervised::watch`].
+const SIGNALS: Token = Token(2);
 
 /// Events after which signals and deadlines have their turn, however many there are.
 const BATCH: usize = 1024;
@@ -51,6 +54,8 @@ pub struct Supervised {
     signals: Option<Signals>,
     pub(super) poll: Poll,
     ready: Events,
+    /// The last wait has seen that no signal came.
+    is_quiet: bool,
     alarm: Alarm,
     pub(super) journal: Journal,
     pub(super) events: VecDeque<Event>,
@@ -65,7 +70,7 @@ impl Supervised {
         let desk = supervisor.control.clone().map(Desk::new).transpose()?;
         let now = Instant::now();
         let settings = match &mut supervisor.start {
-            Start::Settings(settings) => std::mem::take(&mut **settings).ignore_interrupt(),
+            Start::Settings(settings) => mem::take(&mut **settings).ignore_interrupt(),
             Start::Master(_) => return Self::adopt(supervisor, desk, now),
         };
         let slots = supervisor.workers.unwrap_or_else(available_parallelism);
@@ -112,6 +117,7 @@ impl Supervised {
             signals: if supervisor.takes_signals { Some(Signals::take()?) } else { None },
             poll: Poll::new()?,
             ready: Events::with_capacity(8),
+            is_quiet: false,
             alarm: Alarm::new()?,
             journal: Journal::default(),
             events: VecDeque::new(),
@@ -188,7 +194,8 @@ impl Supervised {
 
     /// Everything that can be done without waiting; whether that was all.
     fn work(&mut self) -> Result<bool> {
-        let wishes = self.signals.as_mut().map(Signals::wishes).unwrap_or_default();
+        let signals = self.signals.as_mut().filter(|_| !mem::take(&mut self.is_quiet));
+        let wishes = signals.map(Signals::wishes).unwrap_or_default();
         for wish in wishes {
             self.obey(wish);
         }
@@ -237,7 +244,9 @@ impl Supervised {
 
     fn wait(&mut self, end: Option<Instant>) -> Result<bool> {
         let left = end.map(|end| end.saturating_duration_since(Instant::now()));
-        match self.poll.poll(&mut self.ready, left) {
+        let outcome = self.poll.poll(&mut self.ready, left);
+        self.is_quiet = outcome.is_ok() && self.ready.iter().all(|one| one.token() != SIGNALS);
+        match outcome {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
         }

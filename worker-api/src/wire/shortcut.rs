@@ -62,11 +62,12 @@ fn number(text: &str) -> Option<u64> {
     if is_canonical { text.parse().ok() } else { None }
 }
 
-/// The line that hands a connection over; the listener's key as JSON has it, with its quotes.
-pub fn encode_offer(quoted_key: &str, seq: u64) -> Vec<u8> {
-    let mut line = Vec::with_capacity(OFFER.0.len() + quoted_key.len() + 32);
+/// The line that hands over a connection of the listener with this key.
+pub fn encode_offer(key: &str, seq: u64) -> Vec<u8> {
+    let mut line = Vec::with_capacity(OFFER.0.len() + key.len() + 64);
     line.extend_from_slice(&OFFER.0.as_bytes()[..OFFER.0.len() - 1]);
-    line.extend_from_slice(quoted_key.as_bytes());
+    let written = serde_json::to_writer(&mut line, key);
+    debug_assert!(written.is_ok(), "a vector takes everything");
     line.extend_from_slice(SEQ.as_bytes());
     finish(line, seq, "}}\n")
 }
@@ -126,11 +127,11 @@ mod tests {
             accepted in any::<bool>(),
             (place, byte) in (any::<prop::sample::Index>(), any::<u8>()),
         ) {
-            let quoted = serde_json::to_string(&key).unwrap();
+            let short = encode_offer(&key, seq);
             let offer = Cluster { seq: Some(seq), act: Act::NewConnection { key } };
             let label = Label { kind: "net.Native", dgram_type: None };
             let long = encode_with(label, &offer.to_json()).unwrap();
-            prop_assert_eq!(&encode_offer(&quoted, seq), &long);
+            prop_assert_eq!(&short, &long);
 
             let reply = Reply { ack: Some(ack as i64), accepted: Some(accepted), ..Reply::default() };
             let answer = Cluster { seq: Some(seq), act: Act::Reply(reply) }.encode().unwrap();

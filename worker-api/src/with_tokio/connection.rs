@@ -4,7 +4,6 @@ use std::{
     io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd},
     pin::Pin,
-    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -23,7 +22,7 @@ pub struct Connection {
     stream: Stream,
     peer: Address,
     /// Goes after the stream.
-    _ticket: Arc<Ticket>,
+    _ticket: Ticket,
 }
 
 impl Connection {
