@@ -8,13 +8,13 @@ use std::{
     process::Command,
 };
 
-use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGUSR2};
+use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGTERM, SIGUSR2};
 
 use crate::{
     POLICIES,
     load::Load,
     support::{
-        Client, Port7000, Program, example, fixture, get, kill, process_is_gone, wait_until,
+        Client, Port7000, Program, example, fixture, get, kill, process_is_gone, stop, wait_until,
     },
     under,
 };
@@ -206,6 +206,46 @@ fn sockets_on_their_way_go_along() {
         program.signal(SIGTERM);
         assert_eq!(program.wait().code(), Some(0), "{policy}");
         assert!(!program.lines().iter().any(|line| line.contains("the old one")), "{policy}");
+    }
+}
+
+/// How many connections wait at sockets that listen on [`ADDRESS`].
+fn backlog() -> usize {
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let rows = table.lines().map(|row| row.split_whitespace().collect::<Vec<_>>());
+    rows.filter(|row| row[1] == "0100007F:1B58" && row[3] == "0A")
+        .map(|row| row[4].split_once(':').unwrap().1)
+        .map(|waiting| usize::from_str_radix(waiting, 16).unwrap())
+        .sum()
+}
+
+/// All workers stand still with as many connections in their lanes as these hold, others behind
+/// them: everybody gets an answer, from the workers that come with the new program.
+#[test]
+fn connections_that_nobody_has_taken_go_along() {
+    const CLIENTS: usize = 200;
+    let _port = Port7000::take();
+    for policy in POLICIES {
+        let mut program = hello(&example("hello"), policy, 2);
+        let old = program.children();
+        old.iter().for_each(|&pid| stop(pid));
+        let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::connect(ADDRESS).unwrap()).collect();
+        for client in &mut clients {
+            client.ask("/", "close").unwrap();
+        }
+        let in_lanes = if policy == "rr" { 2 * 64 } else { 0 };
+        wait_until("full lanes", || backlog() == CLIENTS - in_lanes);
+        program.signal(SIGUSR2);
+        program.line("upgraded: generation 1");
+        for (number, client) in clients.iter_mut().enumerate() {
+            let answer = client.answer();
+            let is_new = |text: &String| !old.iter().any(|pid| text.contains(&format!(" {pid} ")));
+            assert!(answer.as_ref().is_ok_and(is_new), "{policy}, {number}: {answer:?}");
+        }
+        old.iter().for_each(|&pid| kill(pid, SIGCONT));
+        wait_until("the old workers' end", || old.iter().all(|&pid| process_is_gone(pid)));
+        program.signal(SIGTERM);
+        assert_eq!(program.wait().code(), Some(0), "{policy}");
     }
 }
 

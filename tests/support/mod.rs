@@ -15,7 +15,9 @@ pub(crate) use client::{Client, get, get_as, hear};
 pub(crate) use crew::{Crew, answers};
 pub(crate) use lines::Lines;
 pub(crate) use node::{Parent, node, script};
-pub(crate) use program::{Program, example, kill, open_descriptors, process_is_gone, stopped};
+pub(crate) use program::{
+    Program, example, kill, open_descriptors, process_is_gone, stop, stopped,
+};
 
 use std::{
     fs::{File, OpenOptions},

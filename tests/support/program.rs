@@ -224,13 +224,18 @@ fn is_of_a_package(variable: &str) -> bool {
 
 /// Stops a worker, and waits until all its threads stand still.
 pub(crate) fn stopped(worker: &WorkerRef) {
-    kill(worker.pid(), Signal::SIGSTOP);
+    stop(worker.pid());
+}
+
+/// The same for any process.
+pub(crate) fn stop(pid: u32) {
+    kill(pid, Signal::SIGSTOP);
     let is_still = |task: fs::DirEntry| {
         let stat = fs::read_to_string(task.path().join("stat")).unwrap();
         stat[stat.rfind(')').unwrap()..].starts_with(") T")
     };
     wait_until("a worker that stands still", || {
-        let tasks = fs::read_dir(format!("/proc/{}/task", worker.pid())).unwrap();
+        let tasks = fs::read_dir(format!("/proc/{pid}/task")).unwrap();
         tasks.map(Result::unwrap).all(is_still)
     });
 }

@@ -21,7 +21,7 @@ pub(super) struct Lane {
     /// A copy of the worker's end: so connections outlive the worker, and are counted.
     theirs: Arc<OwnedFd>,
     window: usize,
-    /// How many are in it; or fewer.
+    /// How many are in it at most: none can be there that we did not put in.
     depth: usize,
     /// How many were put into it and not taken back.
     sent: u64,
@@ -102,7 +102,7 @@ impl Lane {
         let LaneState { is_awaited, is_on_trial, is_shut, .. } = state;
         let mut lane =
             Self { is_awaited, is_on_trial, is_shut, ..Self::over(ours, theirs, window) };
-        lane.sent = lane.look() as u64;
+        lane.sent = lane.count() as u64;
         Ok(lane)
     }
 
@@ -111,8 +111,12 @@ impl Lane {
         Arc::clone(&self.theirs)
     }
 
-    /// Counts what is in it.
+    /// Counts what is in it, unless that is known.
     pub(super) fn look(&mut self) -> usize {
+        if self.depth == 0 { 0 } else { self.count() }
+    }
+
+    fn count(&mut self) -> usize {
         match wire::unread(self.theirs.as_fd()) {
             Ok(depth) => self.depth = depth,
             Err(error) => log::error!("cannot count the connections in a lane: {error}"),
@@ -140,7 +144,7 @@ impl Lane {
     /// one: so a worker that keeps up says nothing, and a full lane is heard of in time.
     pub(super) fn put(&mut self, connection: &OwnedFd) -> io::Result<Put> {
         let half = self.room() / 2;
-        if self.depth >= half && self.depth > 0 {
+        if self.depth >= half {
             self.look();
         }
         if self.credit() == 0 {

@@ -31,6 +31,8 @@ pub(crate) struct Turns<C> {
     waiting: VecDeque<C>,
     /// How many wait for one worker.
     reserved: usize,
+    /// Whether any worker rests.
+    has_resting: bool,
     /// For the rule, kept to save the allocation.
     candidates: Vec<Candidate>,
 }
@@ -109,6 +111,7 @@ impl<C> Turns<C> {
             free: VecDeque::new(),
             waiting: VecDeque::new(),
             reserved: 0,
+            has_resting: false,
             candidates: Vec::new(),
         }
     }
@@ -247,6 +250,7 @@ impl<C> Turns<C> {
         self.set_busy(worker);
         if let Some(member) = self.members.get_mut(&worker) {
             member.begin_to_rest(now);
+            self.has_resting = true;
         }
     }
 
@@ -327,6 +331,7 @@ impl<C> Turns<C> {
         let Some(member) = self.members.get_mut(&worker) else { return };
         if let Some((_, connection)) = member.holds.take_if(|(held, _)| *held == number) {
             member.begin_to_rest(now);
+            self.has_resting = true;
             member.given = member.given.saturating_sub(1);
             self.waiting.push_front(connection);
             if member.is_leaving {
@@ -364,6 +369,9 @@ impl<C> Turns<C> {
 
     /// Ends the rests that are over.
     pub(crate) fn wake(&mut self, now: Instant) {
+        if !self.has_resting {
+            return;
+        }
         let rested = |member: &mut Member<C>| member.rests_until.take_if(|until| *until <= now);
         let woken: Vec<u32> = self
             .members
@@ -373,10 +381,14 @@ impl<C> Turns<C> {
         for worker in woken {
             self.set_free(worker);
         }
+        self.has_resting = self.deadline().is_some();
     }
 
     /// When to call [`wake`](Self::wake).
     pub(crate) fn deadline(&self) -> Option<Instant> {
+        if !self.has_resting {
+            return None;
+        }
         self.members.values().filter_map(|member| member.rests_until).min()
     }
 }
