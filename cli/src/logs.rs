@@ -18,6 +18,7 @@ pub(crate) fn logs(lines: usize, follow: bool, target: &Target) -> Result {
             Answer::Line(_) | Answer::Missed(_) if target.json => {
                 print(&serde_json::json!(answer).to_string())?
             }
+            Answer::Line(line) if line.worker == 0 => print(&format!("mold | {}", line.text))?,
             Answer::Line(line) => print(&format!("worker {} | {}", line.worker, line.text))?,
             Answer::Missed(lines) => {
                 eprintln!("cluster: {lines} lines were missed");

@@ -106,6 +106,11 @@ pub(crate) struct Options {
     #[serde(deserialize_with = "one")]
     pub(crate) recycle_memory: Option<Size>,
 
+    /// Start the program once and copy it for each worker, which shares its memory (fork without
+    /// exec); for programs that call `preload` of cluster or worker-api
+    #[arg(long)]
+    pub(crate) preload: bool,
+
     /// The workers' working directory
     #[arg(long, value_name = "DIR")]
     pub(crate) cwd: Option<PathBuf>,
@@ -182,6 +187,7 @@ impl Options {
             recycle_connections: self.recycle_connections.or(other.recycle_connections),
             recycle_age: self.recycle_age.or(other.recycle_age),
             recycle_memory: self.recycle_memory.or(other.recycle_memory),
+            preload: self.preload || other.preload,
             cwd: self.cwd.or(other.cwd),
             env: other.env.into_iter().chain(self.env).collect(), // the last one counts
             user: self.user.or(other.user),

@@ -23,6 +23,10 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    pub(crate) fn is_node(&self) -> bool {
+        self.exec == "node"
+    }
+
     /// Reads a command line, and looks whether it can run from this directory.
     pub(crate) fn new(line: Vec<OsString>, cwd: Option<&Path>) -> Result<Self> {
         let mut words = line.into_iter();

@@ -33,6 +33,11 @@ pub(crate) fn run(arguments: Box<Run>) -> Result {
     let options = options.or(others);
     let line = if program.is_empty() { other } else { program };
     let program = Program::new(line, options.cwd.as_deref())?;
+    if options.preload && program.is_node() {
+        let text = "--preload is for programs that call `preload` of cluster or worker-api; those \
+                    of node cannot";
+        return Err(Failure::Usage(text.into()));
+    }
     start_log(&options);
     let mut settings = settings(&options, &program);
     for socket in sockets {
@@ -96,6 +101,9 @@ fn supervisor(options: &Options, program: &str, settings: Settings) -> Superviso
     if let Some(time) = options.watchdog {
         supervisor = supervisor.watchdog(time.0);
     }
+    if options.preload {
+        supervisor = supervisor.preload();
+    }
     supervisor.recycle(recycle(options))
 }
 
@@ -144,11 +152,11 @@ fn settings(options: &Options, program: &Program) -> Settings {
     if let Some(directory) = &options.cwd {
         settings = settings.cwd(directory);
     }
-    standing(options, settings)
+    standing(options, program, settings)
 }
 
 /// What workers are to the system.
-fn standing(options: &Options, mut settings: Settings) -> Settings {
+fn standing(options: &Options, program: &Program, mut settings: Settings) -> Settings {
     if let Some(user) = &options.user {
         settings = settings.user(user).init_groups();
     }
@@ -163,8 +171,7 @@ fn standing(options: &Options, mut settings: Settings) -> Settings {
     }
     // A program that does not know of its channel would outlive a master that is killed; Node's
     // notice the channel's end, and ours give the signal back.
-    let is_node = settings.program() == Some("node".as_ref());
-    if let Some(signal) = options.death_signal.or((!is_node).then_some(Signal::TERM)) {
+    if let Some(signal) = options.death_signal.or((!program.is_node()).then_some(Signal::TERM)) {
         settings = settings.death_signal(signal);
     }
     if options.pin_cpus {

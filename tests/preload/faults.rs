@@ -12,7 +12,9 @@ use crate::{
 fn a_start_fails_with_the_reason() {
     let faults = [
         ("crash", "it ended before it had loaded (exit status: 3)"),
-        ("never", "it ended before it had loaded (exit status: 1)"),
+        ("never", "it is to be a worker before it has called `preload`"),
+        ("stranger", "it ended before it had called `preload` (exit status: 6), as it must"),
+        ("idle", "it did not call `preload` in 300ms, as it must"),
         ("hang", "it did not load in 300ms"),
         ("thread", "a program with other threads (prefetcher) cannot be copied"),
     ];
@@ -39,7 +41,7 @@ fn the_old_mold_and_its_workers_stay_when_a_reload_fails() {
         let (one, two) = (site.worker(0), site.worker(1));
         let faults = [
             ("crash", "it ended before it had loaded (exit status: 3)"),
-            ("never", "it ended before it had loaded"),
+            ("never", "it is to be a worker before it has called `preload`"),
             ("hang", "it did not load in 2s"),
             ("thread", "(prefetcher) cannot be copied"),
             ("broken", "ended before it was ready (exit status: 5)"),

@@ -11,6 +11,8 @@
 //! - `hang`: it never ends;
 //! - `thread`: it leaves a thread behind, with the name `prefetcher`;
 //! - `never`: the program does not load at all, and goes on as a worker;
+//! - `stranger`: it knows nothing of that, and ends with status 6;
+//! - `idle`: it knows nothing of that, and does not end;
 //! - `broken`: it loads well, but its workers end with status 5 at once.
 
 use std::{
@@ -35,8 +37,11 @@ pub(crate) fn run() -> Result<()> {
     if !cluster::is_worker() {
         return supervise();
     }
-    if mood() == "never" {
-        return cluster::worker().map(drop).map_err(Into::into);
+    match mood().as_str() {
+        "never" => return cluster::worker().map(drop).map_err(Into::into),
+        "stranger" => process::exit(6),
+        "idle" => park(),
+        _ => {}
     }
     let data = cluster::preload(load)?;
     if data.mood == "broken" {
@@ -60,17 +65,13 @@ fn load() -> Data {
             eprintln!("there is no model");
             process::exit(3);
         }
-        "hang" => loop {
-            thread::park();
-        },
+        "hang" => park(),
         "thread" => {
             let thread = thread::Builder::new().name("prefetcher".into());
             let (started, has_started) = mpsc::channel();
             let forever = move || {
                 started.send(()).expect("somebody who waits");
-                loop {
-                    thread::park();
-                }
+                park()
             };
             thread.spawn(forever).expect("a thread");
             has_started.recv().expect("a thread that has its name");
@@ -80,6 +81,12 @@ fn load() -> Data {
     // Written to, byte by byte, so that it is there and not only promised.
     let memory = vec![1; number("MEGABYTES").unwrap_or(1) << 20];
     Data { memory, loader: process::id(), mood }
+}
+
+fn park() -> ! {
+    loop {
+        thread::park();
+    }
 }
 
 fn supervise() -> Result<()> {

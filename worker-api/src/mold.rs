@@ -4,7 +4,7 @@ use std::{
     ffi::{OsStr, OsString},
     io::{self, Write},
     os::{
-        fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd, OwnedFd},
+        fd::{AsFd, BorrowedFd, IntoRawFd, OwnedFd},
         unix::ffi::OsStrExt,
     },
     process,
@@ -14,11 +14,7 @@ use nix::{
     errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CpuSet, sched_setaffinity},
-    sys::{
-        prctl::set_pdeathsig,
-        signal::Signal,
-        socket::{MsgFlags, send},
-    },
+    sys::{prctl::set_pdeathsig, signal::Signal},
     unistd::{Pid, getppid},
 };
 
@@ -67,10 +63,13 @@ use crate::{
 /// In a mold: [`Error::Threads`], and what the system says. The program should end then, as it
 /// does when `main` returns this; the master is told why.
 pub fn preload<T>(load: impl FnOnce() -> T) -> Result<T> {
-    let control = role::take_mold()?;
+    let mold = role::take_mold()?.map(|control| Mold { control });
+    if let Some(mold) = &mold {
+        mold.tell(&MoldNotice::Begun);
+    }
     let loaded = load();
-    if let Some(control) = control {
-        Mold { control }.stand_by()?;
+    if let Some(mold) = mold {
+        mold.stand_by()?;
         role::begin_anew();
     }
     Ok(loaded)
@@ -122,8 +121,7 @@ impl Mold {
 
     /// Without a master nobody needs this process.
     fn tell(&self, notice: &MoldNotice) {
-        let text = serde_json::to_vec(notice).unwrap_or_default();
-        if let Err(error) = send(self.control.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL) {
+        if let Err(error) = notice.send(&self.control) {
             log::debug!("the master is gone: {error}");
             process::exit(0);
         }

@@ -17,7 +17,7 @@ use crate::{
     scoreboard::{SCOREBOARD, Scorecard},
     sys::{claim, forget_variable},
     udp::bind_alone,
-    wire::MOLD,
+    wire::{MOLD, MoldNotice},
 };
 
 /// The channel's number, in a process that has one.
@@ -125,7 +125,12 @@ pub(crate) fn begin_anew() {
     *ROLE.lock().unwrap_or_else(PoisonError::into_inner) = None;
 }
 
-fn too_early<T>() -> Result<T> {
+/// The master hears of it at once: a program that does this was not written to be preloaded.
+fn too_early<T>(control: Option<&OwnedFd>) -> Result<T> {
+    if let Some(control) = control {
+        let reason = "it is to be a worker before it has called `preload`";
+        MoldNotice::Refused(reason.into()).send(control)?;
+    }
     Err(unusable("this process loads for workers to come: call `preload` first".into()))
 }
 
@@ -153,7 +158,7 @@ pub fn is_worker() -> bool {
 pub fn worker() -> Result<Option<Worker>> {
     match &*role()? {
         Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
-        Some(Role::Mold(_)) => too_early(),
+        Some(Role::Mold(control)) => too_early(control.as_ref()),
         _ => Ok(None),
     }
 }
@@ -192,7 +197,7 @@ fn listening_worker() -> Result<Option<Worker>> {
     match &*role()? {
         Some(Role::Worker(worker)) => Ok(Some(worker.clone())),
         Some(Role::Master) => Err(Error::NotWorker),
-        Some(Role::Mold(_)) => too_early(),
+        Some(Role::Mold(control)) => too_early(control.as_ref()),
         _ => Ok(None),
     }
 }

@@ -75,7 +75,7 @@ pub enum Answer {
 #[serde(default)]
 #[non_exhaustive]
 pub struct Printed {
-    /// The worker's number.
+    /// The worker's number; 0: the process that loads for all of them.
     pub worker: u32,
     /// `stdout` or `stderr`.
     pub stream: String,

@@ -25,7 +25,11 @@ use nix::{
 };
 use worker_api::wire::{LONGEST_NOTICE, MoldNotice};
 
-use crate::{ForkOptions, Master, Result, Signal, process::Process};
+use crate::{
+    ForkOptions, Master, Result, Signal,
+    process::Process,
+    relay::{Voice, saying},
+};
 
 mod molds;
 mod spare;
@@ -40,6 +44,18 @@ const PROBATION: Duration = Duration::from_secs(1);
 
 /// So much of what a mold says about a failure is passed on, in characters.
 const LONGEST_REASON: usize = 500;
+
+/// How a mold is to be started.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) options: ForkOptions,
+    /// How long it may load, and take for a copy.
+    pub(crate) patience: Duration,
+    /// The reload whose workers it is to make.
+    pub(crate) generation: u64,
+    /// Its output, if that is relayed.
+    pub(crate) voice: Option<Voice>,
+}
 
 /// What a mold was started with, and its copies are to differ from.
 #[derive(Debug)]
@@ -56,6 +72,8 @@ pub(crate) struct Mold {
     control: OwnedFd,
     origin: Arc<Origin>,
     state: State,
+    generation: u64,
+    voice: Option<Voice>,
     patience: Duration,
     /// It has until then to do what it was asked for.
     deadline: Option<Instant>,
@@ -77,8 +95,12 @@ enum Trouble {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
+    /// It runs, and has not called `preload` yet.
+    Started,
     Loading,
-    Loaded { since: Instant },
+    Loaded {
+        since: Instant,
+    },
 }
 
 /// A pair of sockets for whole messages.
@@ -101,14 +123,10 @@ fn watch(registry: &Registry, descriptor: BorrowedFd<'_>) -> io::Result<()> {
 
 impl Mold {
     /// Starts one, which has so long to load.
-    pub(crate) fn start(
-        master: &mut Master,
-        options: &ForkOptions,
-        patience: Duration,
-        registry: &Registry,
-    ) -> Result<Self> {
+    pub(crate) fn start(master: &mut Master, plan: Plan, registry: &Registry) -> Result<Self> {
+        let Plan { options, patience, generation, voice } = plan;
         let (control, theirs) = pair()?;
-        let (command, _) = master.mold_command(options, theirs)?;
+        let (command, _) = master.mold_command(&options, theirs)?;
         let mut origin = None;
         let started = command.start_by(|birth| {
             let (variables, numbers) = (birth.variables.clone(), birth.program.descriptors.len());
@@ -121,7 +139,9 @@ impl Mold {
             process: started.process,
             control,
             origin: Arc::new(origin),
-            state: State::Loading,
+            state: State::Started,
+            generation,
+            voice,
             patience,
             deadline: Instant::now().checked_add(patience),
             ordered: None,
@@ -138,7 +158,7 @@ impl Mold {
     }
 
     fn is_loaded(&self) -> bool {
-        self.state != State::Loading
+        matches!(self.state, State::Loaded { .. })
     }
 
     /// Whether it was of use for long enough.
@@ -155,16 +175,39 @@ impl Mold {
             Err(error) => Some(error.to_string()),
         };
         if let Some(end) = end {
-            self.hear(now, registry)?; // its last words
-            let when = if self.is_loaded() { "" } else { " before it had loaded" };
-            return Err(Trouble::Lost(format!("it ended{when} ({end})")));
+            self.hear(now, registry)?; // its last words to us
+            return Err(Trouble::Lost(self.obituary(&end)));
         }
         if self.deadline.is_some_and(|deadline| deadline <= now) {
-            let what = if self.is_loaded() { "make a copy" } else { "load" };
-            return Err(Trouble::Lost(format!("it did not {what} in {:?}", self.patience)));
+            return Err(Trouble::Lost(self.reproach()));
         }
         self.check_spare(now)?;
         self.keep_spare(now, is_urgent)
+    }
+
+    fn obituary(&self, end: &str) -> String {
+        match self.state {
+            State::Started => {
+                let words = self.words();
+                format!("it ended before it had called `preload` ({end}), as it must{words}")
+            }
+            State::Loading => format!("it ended before it had loaded ({end}){}", self.words()),
+            State::Loaded { .. } => format!("it ended ({end})"),
+        }
+    }
+
+    fn reproach(&self) -> String {
+        let patience = self.patience;
+        match self.state {
+            State::Started => format!("it did not call `preload` in {patience:?}, as it must"),
+            State::Loading => format!("it did not load in {patience:?}{}", self.words()),
+            State::Loaded { .. } => format!("it did not make a copy in {patience:?}"),
+        }
+    }
+
+    /// What it has printed last, as the end of a sentence.
+    fn words(&self) -> String {
+        self.voice.as_ref().map(|voice| saying(&voice.words())).unwrap_or_default()
     }
 
     fn check_spare(&mut self, now: Instant) -> Result<(), Trouble> {
@@ -216,8 +259,12 @@ impl Mold {
         now: Instant,
         registry: &Registry,
     ) -> Result<(), Trouble> {
-        self.deadline = None;
+        if notice != MoldNotice::Begun {
+            self.deadline = None;
+        }
         match notice {
+            MoldNotice::Begun if self.state == State::Started => self.state = State::Loading,
+            MoldNotice::Begun => {}
             MoldNotice::Loaded => {
                 log::info!("the mold (pid {}) has loaded", self.process.pid());
                 self.state = State::Loaded { since: now };

@@ -8,8 +8,8 @@ use std::{
 
 use mio::{Events, Poll, unix::SourceFd};
 
-use super::{Mold, Spare, Trouble};
-use crate::{ForkOptions, Master, Result, orphans};
+use super::{Mold, Plan, Spare, Trouble};
+use crate::{Master, Result, orphans};
 
 /// How soon a mold that was no good is replaced, and how much later each time: times 3/2, at
 /// most.
@@ -124,13 +124,9 @@ impl Molds {
     }
 
     /// Starts the mold that is missing.
-    pub(crate) fn start(
-        &mut self,
-        master: &mut Master,
-        options: &ForkOptions,
-        patience: Duration,
-    ) -> Result<()> {
-        match Mold::start(master, options, patience, self.poll.registry()) {
+    pub(crate) fn start(&mut self, master: &mut Master, plan: Result<Plan>) -> Result<()> {
+        let registry = self.poll.registry();
+        match plan.and_then(|plan| Mold::start(master, plan, registry)) {
             Ok(mold) => (self.serving, self.missed) = (Some(mold), None),
             Err(error) => {
                 self.miss(false, Instant::now());
@@ -141,8 +137,9 @@ impl Molds {
     }
 
     /// Starts the mold of the next reload, in place of another that has not loaded yet.
-    pub(crate) fn renew(&mut self, master: &mut Master, options: &ForkOptions, patience: Duration) {
-        match Mold::start(master, options, patience, self.poll.registry()) {
+    pub(crate) fn renew(&mut self, master: &mut Master, plan: Result<Plan>) {
+        let registry = self.poll.registry();
+        match plan.and_then(|plan| Mold::start(master, plan, registry)) {
             Ok(mold) => self.coming = Some(mold),
             Err(error) => self.unborn = Some(format!("{error:?}")),
         }

@@ -22,6 +22,8 @@ pub(crate) struct MoldState {
     control: RawFd,
     variables: Vec<(OsString, OsString)>,
     numbers: usize,
+    #[serde(default)]
+    generation: u64,
 }
 
 impl MoldState {
@@ -39,6 +41,7 @@ impl Molds {
             control: packing.add(&mold.control),
             variables: mold.origin.variables.clone().into_iter().collect(),
             numbers: mold.origin.numbers,
+            generation: mold.generation,
         })
     }
 
@@ -67,6 +70,8 @@ impl Molds {
             control: luggage.take(state.control)?,
             origin: Arc::new(origin),
             state: State::Loaded { since: Instant::now() },
+            generation: state.generation,
+            voice: None,
             patience,
             deadline: None,
             ordered: None,

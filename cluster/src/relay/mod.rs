@@ -43,6 +43,8 @@ use reader::Reader;
 use ring::Ring;
 pub use ring::{Follower, News};
 use source::{SCRATCH, Source};
+pub(crate) use voice::Voice;
+pub(crate) use words::{last_word, saying};
 
 use crate::WorkerRef;
 
@@ -53,6 +55,8 @@ mod output;
 mod reader;
 mod ring;
 mod source;
+mod voice;
+mod words;
 
 /// What is read at most from a pipe at a worker's end; no pipe holds more.
 const LAST_WORDS: usize = 1 << 20;
@@ -72,7 +76,8 @@ pub enum Stream {
 /// What a worker has printed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// The worker's number.
+    /// The worker's number; 0: the process that loads for all of them
+    /// ([`Supervisor::preload`](crate::Supervisor::preload)).
     pub worker: u32,
     /// Where it printed.
     pub stream: Stream,
@@ -213,13 +218,17 @@ impl Relay {
     ///
     /// As [`add`](Self::add).
     pub fn resume(&self, pipe: Pipe) -> io::Result<()> {
+        self.source(pipe).map(drop)
+    }
+
+    fn source(&self, pipe: Pipe) -> io::Result<Option<Arc<Source>>> {
         let output = match pipe.stream {
             Stream::Out => self.outputs.first(),
             Stream::Err => self.outputs.last(),
         };
-        let Some(output) = output else { return Ok(()) };
-        self.reader.add(Source::new(pipe, Arc::clone(output), Arc::clone(&self.ring))?);
-        Ok(())
+        let Some(output) = output else { return Ok(None) };
+        let source = Source::new(pipe, Arc::clone(output), Arc::clone(&self.ring))?;
+        Ok(Some(self.reader.add(source)))
     }
 
     /// The last lines on the worker's stderr so far: at most 20, each of at most 1 KiB.

@@ -15,12 +15,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use super::{
     backlog::{Backlog, Room},
     bell::Bell,
+    voice::Speaker,
     without_signals,
 };
 
 /// Where lines go, and what of them waits.
 pub(super) struct Output {
-    /// Lines begin with the worker's number.
+    /// Lines say whose they are.
     pub(super) is_prefixed: bool,
     state: Mutex<State>,
     changed: Condvar,
@@ -124,7 +125,7 @@ impl Output {
     pub(super) fn push(&self, worker: u32, text: &[u8]) {
         let mut line = Vec::with_capacity(text.len() + 16);
         if self.is_prefixed {
-            line.extend_from_slice(format!("worker {worker} | ").as_bytes());
+            line.extend_from_slice(format!("{} | ", Speaker(worker)).as_bytes());
         }
         line.extend_from_slice(text);
         line.push(b'\n');

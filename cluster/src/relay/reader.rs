@@ -37,9 +37,11 @@ impl Reader {
         self.sources.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn add(&self, source: Source) {
-        self.lock().push(source.into());
+    pub(super) fn add(&self, source: Source) -> Arc<Source> {
+        let source = Arc::new(source);
+        self.lock().push(Arc::clone(&source));
         self.bell.ring();
+        source
     }
 
     /// The open streams of a worker, or of all.

@@ -1,14 +1,15 @@
 //! A supervisor whose workers are copies of a mold.
 
-use std::time::Instant;
+use std::{io, time::Instant};
 
 use worker_api::wire::Luggage;
 
 use super::{Supervised, policy::Verdict};
 use crate::{
     Error, ForkOptions, Result, WorkerRef,
-    mold::{MoldState, Molds},
+    mold::{MoldState, Molds, Plan},
     process::Process,
+    relay::Voice,
 };
 
 impl Supervised {
@@ -59,13 +60,13 @@ impl Supervised {
 
     /// Makes a mold if there is none; whether that failed.
     fn make_mold(&mut self, wanted: Option<usize>) -> bool {
-        let patience = self.policy.start_timeout();
         let (now, is_urgent) = (Instant::now(), wanted.is_some());
-        let Some(molds) = self.molds.as_mut().filter(|molds| molds.is_missing(now, is_urgent))
-        else {
+        if !self.molds.as_ref().is_some_and(|molds| molds.is_missing(now, is_urgent)) {
             return false;
-        };
-        match molds.start(&mut self.master, &self.options, patience) {
+        }
+        let plan = self.plan(self.policy.generation());
+        let Some(molds) = &mut self.molds else { return false };
+        match molds.start(&mut self.master, plan) {
             Ok(()) => false,
             Err(error) => {
                 self.no_copy(&error, wanted);
@@ -74,12 +75,26 @@ impl Supervised {
         }
     }
 
+    /// How a mold is to be started that makes this reload's workers.
+    fn plan(&self, generation: u64) -> Result<Plan> {
+        let (options, patience) = (self.options.clone(), self.policy.start_timeout());
+        let Some(relay) = self.relaying() else {
+            return Ok(Plan { options, patience, generation, voice: None });
+        };
+        let ((out, stdout), (err, stderr)) = (io::pipe()?, io::pipe()?);
+        let voice = Some(Voice::of(relay, out, err)?);
+        Ok(Plan { options: options.output(stdout, stderr), patience, generation, voice })
+    }
+
     /// Begins a reload with a new mold, if workers are copies of one. `None`: they are not.
     pub(super) fn renew_mold(&mut self) -> Option<u64> {
-        let molds = self.molds.as_mut().filter(|_| !self.policy.is_stopping())?;
-        let patience = self.policy.start_timeout();
+        if self.molds.is_none() || self.policy.is_stopping() {
+            return None;
+        }
+        let plan = self.plan(self.policy.generation() + 1);
+        let molds = self.molds.as_mut()?;
         let was_renewing = molds.give_up();
-        molds.renew(&mut self.master, &self.options, patience);
+        molds.renew(&mut self.master, plan);
         if was_renewing {
             self.report_verdict(Verdict::Superseded);
         }

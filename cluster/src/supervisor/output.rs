@@ -76,7 +76,7 @@ impl Supervised {
     /// Starts a worker, whose output is relayed if that is wanted.
     pub(super) fn fork(&mut self, slot: usize) -> Result<WorkerRef> {
         let options = self.options.clone().slot(slot);
-        if self.relay.is_none() || matches!(self.output, Output::Own) {
+        if self.relaying().is_none() {
             return self.bear(&options);
         }
         let ((out, stdout), (err, stderr)) = (io::pipe()?, io::pipe()?);
@@ -87,6 +87,11 @@ impl Supervised {
             log::error!("the output of {worker} is lost: {error}");
         }
         Ok(worker)
+    }
+
+    /// The relay, if what is started now is to print through it.
+    pub(super) fn relaying(&self) -> Option<&Relay> {
+        self.relay.as_ref().filter(|_| !matches!(self.output, Output::Own))
     }
 
     /// The last lines of the workers, and those to come.

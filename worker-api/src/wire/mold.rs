@@ -5,8 +5,13 @@
 //! of a pair of its own, over which it gets its [`MoldOrder`] later, or finds that it is not
 //! wanted.
 
-use std::{ffi::OsString, os::fd::RawFd};
+use std::{
+    ffi::OsString,
+    io,
+    os::fd::{AsRawFd, OwnedFd, RawFd},
+};
 
+use nix::sys::socket::{MsgFlags, send};
 use serde::{Deserialize, Serialize};
 
 /// In the environment of a mold: the descriptor over which its master asks for copies.
@@ -20,6 +25,8 @@ pub const LONGEST_ORDER: usize = 128 << 10;
 /// What a mold tells its master.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum MoldNotice {
+    /// It has called `preload`, and loads.
+    Begun,
     /// It has loaded, and can be copied.
     Loaded,
     /// It cannot be copied, and ends: why.
@@ -28,6 +35,15 @@ pub enum MoldNotice {
     Forked(u32),
     /// The copy that was asked for could not be made: why.
     Failed(String),
+}
+
+impl MoldNotice {
+    /// Says so to the master.
+    pub(crate) fn send(&self, control: &OwnedFd) -> io::Result<()> {
+        let text = serde_json::to_vec(self)?;
+        send(control.as_raw_fd(), &text, MsgFlags::MSG_NOSIGNAL)?;
+        Ok(())
+    }
 }
 
 /// What makes a copy of a mold a worker. Its descriptors come along.
