@@ -32,7 +32,7 @@ pub(crate) enum Command {
     /// belongs to, its state and age, its open connections if it counts them, the CPU it has
     /// used on average, its memory (the proportional share, where the system tells it), how
     /// often its slot was filled again, and how the slot's last worker ended that was not asked
-    /// to.
+    /// to. With `run --preload` also the process that is copied for them, and the copy that waits.
     Status(Target),
 
     /// Show the workers, live

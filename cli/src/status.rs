@@ -10,6 +10,7 @@ use crate::{
     ask::unexpected,
     failure::{Failure, Result},
     table::{Loads, heading, loads, table},
+    usage::Usage,
 };
 
 pub(crate) fn status(target: &Target) -> Result {
@@ -46,6 +47,12 @@ pub(crate) fn as_json(report: &Report, loads: &Loads) -> Value {
             slot["cpu_seconds"] = json!(load.usage.cpu.as_secs_f64());
             slot["memory"] = json!(load.usage.memory);
         }
+    }
+    let molds = value.get_mut("molds").and_then(Value::as_array_mut);
+    for (mold, row) in molds.into_iter().flatten().zip(&report.molds) {
+        let memory = |pid| Usage::of(pid).map(|usage| usage.memory);
+        mold["memory"] = json!(memory(row.pid));
+        mold["spare_memory"] = json!(row.spare.and_then(memory));
     }
     value
 }

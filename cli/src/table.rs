@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use cluster::control::{Report, Row};
+use cluster::control::{MoldRow, Report, Row};
 
 use crate::usage::Usage;
 
@@ -41,10 +41,10 @@ pub(crate) fn loads(report: &Report) -> Loads {
     report.slots.iter().filter_map(load).collect()
 }
 
-/// One line about the master.
+/// Lines about the master, and what its workers are copies of.
 pub(crate) fn heading(report: &Report, now: f64) -> String {
     let ready = report.slots.iter().filter(|row| row.state == "ready").count();
-    format!(
+    let master = format!(
         "{} (pid {}): {}, {ready} of {} workers ready, generation {}, policy {}, up {}",
         report.name,
         report.pid,
@@ -53,7 +53,21 @@ pub(crate) fn heading(report: &Report, now: f64) -> String {
         report.generation,
         report.policy,
         span(now - report.started),
-    )
+    );
+    [master].into_iter().chain(report.molds.iter().map(mold)).collect::<Vec<_>>().join("\n")
+}
+
+fn mold(row: &MoldRow) -> String {
+    let process = |pid| match Usage::of(pid) {
+        Some(usage) => format!("(pid {pid}, {})", size(usage.memory)),
+        None => format!("(pid {pid})"),
+    };
+    let spare = match row.spare {
+        Some(pid) => format!("copy {} waits", process(pid)),
+        None => "no copy waits".into(),
+    };
+    let MoldRow { pid, state, generation, .. } = row;
+    format!("mold {}: {state}, generation {generation}, {spare}", process(*pid))
 }
 
 /// A worker's cells, one for each of [`COLUMNS`].
@@ -149,6 +163,22 @@ pub(crate) mod tests {
         assert_eq!(
             heading(&example(), 1090.5),
             "shop (pid 7): running, 1 of 2 workers ready, generation 3, policy shared, up 1m30s"
+        );
+        let mut report = example();
+        let nobody = u32::MAX; // of whom nothing more is known
+        let molds = serde_json::json!([
+            { "pid": nobody, "generation": 3, "state": "ready", "spare": nobody - 1 },
+            { "pid": nobody, "generation": 4, "state": "coming" },
+        ]);
+        report.molds = serde_json::from_value(molds).unwrap();
+        let heading = heading(&report, 1090.5);
+        let lines: Vec<&str> = heading.lines().skip(1).collect();
+        assert_eq!(
+            lines,
+            [
+                "mold (pid 4294967295): ready, generation 3, copy (pid 4294967294) waits",
+                "mold (pid 4294967295): coming, generation 4, no copy waits"
+            ]
         );
     }
 

@@ -13,7 +13,7 @@ use ratatui::{
     crossterm::event::{self, Event, KeyCode, KeyModifiers},
     layout::{Constraint, Layout},
     style::{Modifier, Style},
-    text::Line,
+    text::Text,
     widgets::{Row, Table},
 };
 
@@ -88,9 +88,11 @@ fn is_end(code: KeyCode, modifiers: KeyModifiers) -> bool {
 }
 
 fn draw(frame: &mut Frame<'_>, report: &Report, loads: &Loads) {
-    let [top, rest] =
-        Layout::vertical([Constraint::Length(2), Constraint::Min(0)]).areas(frame.area());
-    frame.render_widget(Line::from(heading(report, now())), top);
+    let heading = Text::from(heading(report, now()));
+    let lines = u16::try_from(heading.height()).unwrap_or(u16::MAX);
+    let parts = [Constraint::Length(lines.saturating_add(1)), Constraint::Min(0)];
+    let [top, rest] = Layout::vertical(parts).areas(frame.area());
+    frame.render_widget(heading, top);
     let rows: Vec<[String; 11]> = report.slots.iter().map(|row| cells(row, loads)).collect();
     let width = |place: usize| {
         let cells = rows.iter().filter_map(|row| row.get(place));

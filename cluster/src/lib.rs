@@ -96,6 +96,7 @@ pub use error::{Error, Result};
 pub use event::Event;
 pub use foreign::Readiness;
 pub use master::Master;
+pub use mold::{MoldPhase, MoldStatus};
 pub use reaper::Reaper;
 pub use settings::{ForkOptions, Policy, Settings};
 pub use signal::Signal;

@@ -4,6 +4,7 @@ mod events;
 mod health;
 mod mistakes;
 mod output;
+mod preload;
 mod programs;
 mod status;
 mod steering;

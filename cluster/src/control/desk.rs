@@ -7,10 +7,12 @@ use std::{
     path::PathBuf,
 };
 
-use super::{Answer, Asker, Happening, Order, Report, Row, Server, default_path, protocol::now};
+use super::{
+    Answer, Asker, Happening, MoldRow, Order, Report, Row, Server, default_path, protocol::now,
+};
 use crate::{
-    Error, Event, Master, Policy, Result, Status, WorkerRef, WorkerState, WorkerStatus,
-    relay::Follower,
+    Error, Event, Master, MoldPhase, MoldStatus, Policy, Result, Status, WorkerRef, WorkerState,
+    WorkerStatus, relay::Follower,
 };
 
 /// That a supervisor can be asked and told from outside, and where.
@@ -208,7 +210,18 @@ fn report(desk: &Desk, status: &Status, master: &Master) -> Report {
         }
         .into(),
         slots: status.workers.iter().map(|worker| row(worker, master)).collect(),
+        molds: status.molds.iter().map(mold_row).collect(),
     }
+}
+
+fn mold_row(mold: &MoldStatus) -> MoldRow {
+    let state = match mold.state {
+        MoldPhase::Loading => "loading",
+        MoldPhase::Ready => "ready",
+        MoldPhase::Coming => "coming",
+        MoldPhase::Former => "former",
+    };
+    MoldRow { pid: mold.pid, generation: mold.generation, state: state.into(), spare: mold.spare }
 }
 
 fn row(worker: &WorkerStatus, master: &Master) -> Row {

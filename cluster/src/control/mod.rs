@@ -26,6 +26,6 @@ pub(crate) use desk::Desk;
 pub use error::Error;
 pub use place::{Found, default_path, find, folder};
 pub use protocol::{Answer, Happening, Printed, Request};
-pub use report::{Report, Row};
+pub use report::{MoldRow, Report, Row};
 pub(crate) use server::{Asker, Order, Server};
 pub(crate) use state::DeskState;

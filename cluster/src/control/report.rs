@@ -28,6 +28,25 @@ pub struct Report {
     pub policy: String,
     /// Its workers, and the places without one.
     pub slots: Vec<Row>,
+    /// The processes that its workers are copies of, if they are: the one that is copied now first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub molds: Vec<MoldRow>,
+}
+
+/// A process that has loaded, and is copied for each worker.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct MoldRow {
+    /// Its process.
+    pub pid: u32,
+    /// The reload that it was started for.
+    pub generation: u64,
+    /// `loading`; `ready`: it is copied now; `coming`: it loads, for the reload that has begun;
+    /// `former`: it waits until its successor's workers serve.
+    pub state: String,
+    /// The process of the copy that waits to be a worker.
+    pub spare: Option<u32>,
 }
 
 /// One worker, or a place that has none now.

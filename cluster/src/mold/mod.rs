@@ -34,10 +34,12 @@ use crate::{
 mod molds;
 mod spare;
 mod state;
+mod status;
 
 pub(crate) use molds::Molds;
 pub(crate) use spare::Spare;
 pub(crate) use state::MoldState;
+pub use status::{MoldPhase, MoldStatus};
 
 /// A mold, or a copy, that ends sooner than this was no good.
 const PROBATION: Duration = Duration::from_secs(1);

@@ -23,9 +23,9 @@ pub(crate) struct Molds {
     events: Events,
     pub(super) serving: Option<Mold>,
     /// The one of the workers that are being replaced, until its successor is proven.
-    former: Option<Mold>,
+    pub(super) former: Option<Mold>,
     /// The one that is to make the workers of the next reload, and loads.
-    coming: Option<Mold>,
+    pub(super) coming: Option<Mold>,
     /// Why that one could not even be started.
     unborn: Option<String>,
     /// There is no mold: when another is made, though no worker needs one just now.

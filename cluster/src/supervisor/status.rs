@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Supervised, policy::Phase};
+use crate::mold::{MoldStatus, Molds};
 
 /// How a supervisor and its workers are.
 #[non_exhaustive]
@@ -22,6 +23,10 @@ pub struct Status {
     pub is_stopping: bool,
     /// The workers by slot, and in a slot by age; then those that leave.
     pub workers: Vec<WorkerStatus>,
+    /// The processes that workers are copies of ([`preload`](super::Supervisor::preload)): the one
+    /// that is copied now first.
+    #[serde(default)]
+    pub molds: Vec<MoldStatus>,
 }
 
 /// How one worker is, or one slot that has none.
@@ -79,6 +84,7 @@ impl Supervised {
             is_reloading: self.is_reloading(),
             is_stopping: self.policy.is_stopping(),
             workers,
+            molds: self.molds.as_ref().map(Molds::status).unwrap_or_default(),
         }
     }
 
