@@ -27,6 +27,7 @@ mod lane;
 mod rules;
 mod socket;
 mod state;
+mod steering;
 
 use desk::{Desk, Step};
 pub(crate) use desk::{News, Open};
@@ -72,6 +73,8 @@ pub(crate) struct Listeners {
 pub(crate) struct Asker {
     pub(crate) id: u32,
     pub(crate) slot: usize,
+    /// Where it runs, if connections that come in there are to be its.
+    pub(crate) cpu: Option<usize>,
     pub(crate) takes_lanes: bool,
 }
 
@@ -214,15 +217,19 @@ impl Listeners {
         self.sockets.get(&number).is_some_and(handed)
     }
 
-    /// Has the loop watch the sockets that no worker accepts from while others do, and no others:
-    /// `watch` begins it, or ends it, for a socket of this number. What fails is tried again.
-    pub(crate) fn watch_orphans(
+    /// Where each worker has a socket of its own: has the kernel choose among those that workers
+    /// accept from, and the loop watch what others have got before. `watch` begins that, or ends
+    /// it, for a socket of this number. What fails there is tried again.
+    pub(crate) fn tend_groups(
         &mut self,
         mut watch: impl FnMut(usize, BorrowedFd<'_>, bool) -> io::Result<()>,
     ) {
         for number in std::mem::take(&mut self.changed) {
             let Some(socket) = self.sockets.get_mut(&number) else { continue };
             let Some(group) = &mut socket.group else { continue };
+            if let Err(error) = group.steer() {
+                log::warn!("the kernel does not choose among workers at {}: {error}", socket.local);
+            }
             let is_served = !socket.members.is_empty();
             if let Err(error) = group.watch(is_served, |seat, on| watch(number, seat, on)) {
                 log::error!("cannot watch a socket of {}: {error}", socket.local);

@@ -282,7 +282,7 @@ impl Master {
             self.tell_to_leave(worker);
         }
         while self.events.is_empty() {
-            self.watch_orphans();
+            self.tend_groups();
             self.hand_over();
             let Some(worker) = self.unread.pop_first() else { break };
             if (0..TURN).all(|_| self.read(worker)) {

@@ -24,6 +24,7 @@ use crate::{
 
 mod fork_options;
 mod reading;
+mod spread;
 mod standing;
 
 pub use fork_options::ForkOptions;
@@ -46,9 +47,10 @@ pub enum Policy {
     /// runtime, and none is handed over. For all else as [`Shared`](Self::Shared).
     ///
     /// The master has all sockets open. A worker that replaces another in its slot gets the
-    /// other's socket, and whoever comes next one that has no worker; meanwhile the master accepts
-    /// from it and hands the connections to the workers there are. So nothing queued is lost. A
-    /// worker that hangs or is full keeps its share waiting.
+    /// other's socket, and whoever comes next one that has no worker. Meanwhile the kernel chooses
+    /// among the others, and the master hands over what it had chosen before. So nothing queued is
+    /// lost. A worker that hangs or is full keeps its share waiting.
+    /// [`spread_by_cpu`](Settings::spread_by_cpu) has the kernel choose otherwise.
     ReusePort,
 }
 
@@ -82,6 +84,7 @@ pub struct Settings {
     serialization: Option<Serialization>,
     rule: Option<Rule>,
     window: Option<u32>,
+    spreads_by_cpu: bool,
     listen: Vec<Result<Address, String>>,
     allow_listen: Option<Vec<Result<Address, String>>>,
     passed: Vec<Arc<OwnedFd>>,
@@ -278,6 +281,7 @@ impl Settings {
         take(&mut self.serialization, later.serialization);
         take(&mut self.rule, later.rule);
         take(&mut self.window, later.window);
+        self.spreads_by_cpu |= later.spreads_by_cpu;
         take(&mut self.allow_listen, later.allow_listen);
         take(&mut self.most_sockets, later.most_sockets);
         take(&mut self.readiness, later.readiness);
@@ -294,6 +298,7 @@ impl Settings {
     pub(crate) fn check(&self) -> Result<()> {
         self.chosen_policy()?;
         self.standing.check()?;
+        self.check_spread()?;
         self.addresses()?;
         self.stdio.as_deref().map_or(Ok(()), check_layout)
     }

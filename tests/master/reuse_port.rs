@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use cluster::{Policy, Settings, Signal};
+use cluster::{ForkOptions, Policy, Settings, Signal, WorkerRef};
 
 use crate::{
     ANYWHERE, listen, obedient,
-    support::{Crew, Lines, process_is_gone, stopped as stop, wait_until},
+    support::{
+        Cluster, Crew, Lines, on_cpu, process_is_gone, several_cpus, stopped as stop, wait_until,
+    },
 };
 
 fn settings() -> Settings {
@@ -65,6 +67,72 @@ fn the_share_of_one_that_went_goes_to_others_until_somebody_comes() {
         assert_eq!(crew.listen(&cluster, &next), address, "{crew:?}");
         let tally = who_answers(&address, 200);
         assert_eq!(tally.keys().copied().collect::<Vec<_>>(), [1, 3, 4], "{crew:?}");
+    }
+}
+
+/// The same while the master does nothing: it is busy with just this.
+fn who_answers_without_the_master(cluster: &Cluster, address: &str) -> BTreeMap<u32, usize> {
+    let address = address.to_owned();
+    cluster.with(move |_| who_answers(&address, 200))
+}
+
+#[test]
+fn nobody_hands_over_what_begins_after_a_worker_went() {
+    for crew in Crew::available("nobody_hands_over_what_begins_after_a_worker_went") {
+        let cluster = crew.cluster(settings());
+        let (workers, address) = crew.start(&cluster, 4);
+        let rest = |gone: &[u32]| {
+            let tally = who_answers_without_the_master(&cluster, &address);
+            let expected: Vec<_> = (1..=4).filter(|worker| !gone.contains(worker)).collect();
+            assert_eq!(tally.keys().copied().collect::<Vec<_>>(), expected, "{crew:?}");
+        };
+        workers[1].disconnect();
+        cluster.end(&workers[1]);
+        rest(&[2]);
+        workers[3].kill(Signal::KILL).unwrap();
+        cluster.end(&workers[3]);
+        rest(&[2, 4]);
+        workers[0].disconnect();
+        cluster.end(&workers[0]);
+        rest(&[1, 2, 4]);
+    }
+}
+
+#[test]
+fn connections_go_to_a_worker_on_the_cpu_where_they_come_in() {
+    let test = "connections_go_to_a_worker_on_the_cpu_where_they_come_in";
+    let Some(cpus) = several_cpus(test) else { return };
+    for crew in Crew::available(test) {
+        let cluster = crew.cluster(settings().pin_cpus().spread_by_cpu());
+        let start = |slot: usize| {
+            let options = ForkOptions::new().slot(slot);
+            let worker = cluster.with(move |master| master.fork_with(&options).unwrap());
+            let address = crew.listen(&cluster, &worker);
+            (worker, address)
+        };
+        // Workers take turns with the CPUs.
+        let all = [0, 1, cpus.len(), cpus.len() + 1].map(start);
+        let [a, b, c, d] = all.each_ref().map(|(worker, _)| worker.id());
+        let answer = |place: usize, expected: &[u32]| {
+            let (cpu, address) = (cpus[place], all[0].1.clone());
+            let tally = cluster.with(move |_| on_cpu(cpu, || who_answers(&address, 100)));
+            assert_eq!(tally.into_keys().collect::<Vec<_>>(), expected, "{crew:?}");
+        };
+        let end = |worker: &WorkerRef| {
+            worker.kill(Signal::KILL).unwrap();
+            cluster.end(worker);
+        };
+        answer(0, &[a, c]);
+        answer(1, &[b, d]);
+        end(&all[0].0);
+        answer(0, &[c]);
+        answer(1, &[b, d]);
+        end(&all[2].0);
+        answer(0, &[b, d]);
+        let (next, address) = start(0);
+        assert_eq!(address, all[0].1);
+        answer(0, &[next.id()]);
+        answer(1, &[b, d]);
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod client;
 mod cluster;
+mod cpus;
 mod crew;
 pub(crate) mod handles;
 mod lines;
@@ -12,6 +13,7 @@ pub(crate) mod values;
 
 pub(crate) use self::cluster::Cluster;
 pub(crate) use client::{Client, get, get_as, hear};
+pub(crate) use cpus::{on_cpu, several_cpus};
 pub(crate) use crew::{Crew, answers};
 pub(crate) use lines::Lines;
 pub(crate) use node::{Parent, node, script};

@@ -11,13 +11,20 @@ use serde::{Deserialize, Serialize};
 use socket2::SockAddr;
 use worker_api::wire::{self, Luggage, Packing, Query, bind_beside_others, pass_on};
 
-use super::Asker;
+use super::{
+    Asker,
+    steering::{Choice, Steering},
+};
+use crate::sys;
 
 /// A group of sockets among which the kernel chooses (`SO_REUSEPORT`). None closes before all do:
-/// what is queued at one, and what is on its way to it, would be reset.
+/// what is queued at one, and what is on its way to it, would be reset. So their order is the
+/// kernel's as well, which puts a socket that comes behind the others.
 #[derive(Debug)]
 pub(super) struct Group {
     seats: Vec<Seat>,
+    /// How the kernel was asked to choose; `None`: as another program has asked it.
+    steering: Option<Steering>,
 }
 
 #[derive(Debug)]
@@ -25,6 +32,8 @@ struct Seat {
     socket: Arc<OwnedFd>,
     /// Whose it is, or was: two workers have it while one replaces the other.
     slot: usize,
+    /// The CPU whose connections are for it.
+    cpu: Option<usize>,
     holders: BTreeSet<u32>,
     /// Nobody accepts from it: the loop watches it.
     is_watched: bool,
@@ -35,18 +44,24 @@ struct Seat {
 pub(super) struct SeatState {
     socket: RawFd,
     slot: usize,
+    #[serde(default)]
+    cpu: Option<usize>,
     holders: Vec<u32>,
 }
 
 impl Seat {
     fn new(socket: Arc<OwnedFd>, slot: usize) -> Self {
-        Self { socket, slot, holders: BTreeSet::new(), is_watched: false }
+        Self { socket, slot, cpu: None, holders: BTreeSet::new(), is_watched: false }
+    }
+
+    fn choice(&self) -> Choice {
+        Choice { is_served: !self.holders.is_empty(), cpu: self.cpu }
     }
 }
 
 impl Group {
     pub(super) fn new(first: Arc<OwnedFd>) -> Self {
-        Self { seats: vec![Seat::new(first, 0)] }
+        Self { seats: vec![Seat::new(first, 0)], steering: Some(Steering::default()) }
     }
 
     /// The socket of a worker: that of its slot, else one that nobody has, else a new one, which
@@ -64,6 +79,7 @@ impl Group {
         };
         let seat = &mut self.seats[place];
         seat.slot = asker.slot;
+        seat.cpu = asker.cpu;
         seat.holders.insert(asker.id);
         Ok(Arc::clone(&seat.socket))
     }
@@ -80,6 +96,19 @@ impl Group {
         for seat in &self.seats {
             pass_on(seat.socket.as_fd());
         }
+    }
+
+    /// Has the kernel choose among the sockets that workers accept from: a connection that begins
+    /// now needs nobody to hand it over.
+    pub(super) fn steer(&mut self) -> io::Result<()> {
+        let wanted = Steering::of(self.seats.iter().map(Seat::choice));
+        if self.steering.as_ref() == Some(&wanted) {
+            return Ok(());
+        }
+        let Some(seat) = self.seats.first() else { return Ok(()) };
+        let outcome = sys::steer(seat.socket.as_fd(), &wanted.program());
+        self.steering = Some(wanted); // what fails is not tried again before it is to be another
+        outcome
     }
 
     /// Begins to watch the sockets that nobody has, if there are workers for their connections,
@@ -119,6 +148,7 @@ impl Group {
         let write = |seat: &Seat| SeatState {
             socket: packing.add(&seat.socket),
             slot: seat.slot,
+            cpu: seat.cpu,
             holders: seat.holders.iter().copied().collect(),
         };
         self.seats.iter().map(write).collect()
@@ -128,10 +158,11 @@ impl Group {
     pub(super) fn restore(states: Vec<SeatState>, luggage: &Luggage) -> io::Result<Option<Self>> {
         let read = |state: SeatState| -> io::Result<Seat> {
             let mut seat = Seat::new(luggage.share(state.socket)?, state.slot);
+            seat.cpu = state.cpu;
             seat.holders.extend(state.holders);
             Ok(seat)
         };
         let seats = states.into_iter().map(read).collect::<io::Result<Vec<_>>>()?;
-        Ok((!seats.is_empty()).then_some(Self { seats }))
+        Ok((!seats.is_empty()).then_some(Self { seats, steering: None }))
     }
 }

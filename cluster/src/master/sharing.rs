@@ -54,7 +54,8 @@ impl Master {
         }
         let member = self.workers.get(&worker.id()).ok_or(Errno::ESRCH)?;
         let (slot, takes_lanes) = (member.slot, member.takes_lanes);
-        let asker = Asker { id: worker.id(), slot, takes_lanes };
+        let cpu = self.settings.cpu_to_serve(slot);
+        let asker = Asker { id: worker.id(), slot, cpu, takes_lanes };
         let answer = self.listeners.ask(asker, query, &self.settings)?;
         if let Some(number) = answer.watch
             && let Err(error) = self.watch(number)
@@ -107,10 +108,11 @@ impl Master {
         }
     }
 
-    /// Watches the sockets that no worker accepts from, and must, and no others.
-    pub(super) fn watch_orphans(&mut self) {
+    /// Has the kernel choose among the sockets that workers accept from, and watches those of
+    /// their groups that no worker does.
+    pub(super) fn tend_groups(&mut self) {
         let registry = self.poll.registry();
-        self.listeners.watch_orphans(|number, socket, on| {
+        self.listeners.tend_groups(|number, socket, on| {
             let (number, token) = (socket.as_raw_fd(), Place::Socket(number).token());
             let mut source = SourceFd(&number);
             match on {

@@ -147,9 +147,14 @@ impl Standing {
             command.death_signal(signal);
         }
         if self.pins_cpus {
-            command.cpus(cpus::of_slot(&cpus::allowed()?, slot));
+            command.cpus(self.cpu_of(slot)?);
         }
         Ok(())
+    }
+
+    /// The CPU of the worker in this place.
+    pub(super) fn cpu_of(&self, slot: usize) -> Result<Option<usize>> {
+        Ok(cpus::of_slot(&cpus::allowed()?, slot))
     }
 
     pub(super) fn pins_cpus(&self) -> bool {

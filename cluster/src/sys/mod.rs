@@ -13,11 +13,13 @@ mod signals;
 pub(crate) mod spawn;
 mod stack;
 mod standing;
+mod steering;
 pub(crate) mod strangers;
 
 pub(crate) use exec::keep_over_exec;
 pub(crate) use inherited::{take_listen_fds, take_variable};
 pub(crate) use standing::Standing;
+pub(crate) use steering::steer;
 
 /// mio's poll as a descriptor; it implements `AsRawFd` only.
 pub(crate) fn descriptor_of(poll: &mio::Poll) -> std::os::fd::BorrowedFd<'_> {
