@@ -12,7 +12,7 @@ use std::{
     sync::Arc,
 };
 
-use cluster::{Event, Policy, Settings};
+use cluster::{Event, Policy, Settings, WorkerRef};
 use nix::sys::signal::Signal::{SIGKILL, SIGTERM};
 use support::{Cluster, PATIENCE, Port7000, Program, example, kill, wait_until};
 use tokio_rustls::rustls::{
@@ -105,25 +105,71 @@ fn serves(name: &str, request: &'static str) {
     }
 }
 
-/// A worker that is told to leave closes its idle connections and ends by itself.
-fn leaves(name: &str, request: &'static str) {
-    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
-    let certificate = made.cert.pem();
-    let trusted = (name == "rustls_app").then_some(certificate.as_str());
-    for policy in [Policy::RoundRobin, Policy::Shared] {
+/// A master of ours over such a program.
+struct Service {
+    cluster: Cluster,
+    request: &'static str,
+    /// The certificate that clients trust, if they speak TLS.
+    trusted: Option<String>,
+}
+
+impl Service {
+    fn new(name: &str, request: &'static str, policy: Policy) -> Self {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let certificate = made.cert.pem();
         let settings = Settings::new()
             .exec(example(name))
             .arg("127.0.0.1:0")
             .env("TLS_CERTIFICATE", &certificate)
             .env("TLS_KEY", made.signing_key.serialize_pem())
             .policy(policy);
-        let cluster = Cluster::new(settings);
-        let worker = cluster.fork(1).remove(0);
-        let event = cluster.event("listening", |event| matches!(event, Event::Listening { .. }));
+        let trusted = (name == "rustls_app").then_some(certificate);
+        Self { cluster: Cluster::new(settings), request, trusted }
+    }
+
+    /// Starts a worker; where it listens.
+    fn start(&self) -> (WorkerRef, String) {
+        let worker = self.cluster.fork(1).remove(0);
+        let event =
+            self.cluster.event("listening", |event| matches!(event, Event::Listening { .. }));
         let Event::Listening { address, .. } = event else { unreachable!() };
-        let address = format!("127.0.0.1:{}", address.port().unwrap());
-        let clients = (0..3).map(|_| Client::connect(&address, request, trusted).unwrap());
-        let mut clients: Vec<_> = clients.collect();
+        (worker, format!("127.0.0.1:{}", address.port().unwrap()))
+    }
+
+    fn connect(&self, address: &str) -> Client {
+        Client::connect(address, self.request, self.trusted.as_deref()).unwrap()
+    }
+}
+
+/// The same where each worker has a socket of its own; but for the one that is killed, every
+/// connection is answered.
+fn serves_on_sockets_of_its_own(name: &str, request: &'static str) {
+    let service = Service::new(name, request, Policy::ReusePort);
+    let workers = [0, 1, 2].map(|_| service.start());
+    let address = &workers[0].1;
+    let all_answer = |expected: BTreeSet<u32>| {
+        let mut seen = BTreeSet::new();
+        wait_until("an answer of each worker", || {
+            seen.insert(service.connect(address).ask().unwrap());
+            assert!(seen.is_subset(&expected), "{name}: {seen:?}");
+            seen == expected
+        });
+    };
+    all_answer(BTreeSet::from([1, 2, 3]));
+    kill(workers[0].0.pid(), SIGKILL);
+    assert_eq!(service.cluster.end(&workers[0].0), (None, false));
+    all_answer(BTreeSet::from([2, 3]));
+    assert_eq!(&service.start().1, address);
+    all_answer(BTreeSet::from([2, 3, 4]));
+}
+
+/// A worker that is told to leave closes its idle connections and ends by itself.
+fn leaves(name: &str, request: &'static str) {
+    for policy in [Policy::RoundRobin, Policy::Shared, Policy::ReusePort] {
+        let service = Service::new(name, request, policy);
+        let cluster = &service.cluster;
+        let (worker, address) = service.start();
+        let mut clients: Vec<_> = (0..3).map(|_| service.connect(&address)).collect();
         for client in &mut clients {
             assert_eq!(client.ask().unwrap(), worker.id(), "{name} {policy:?}");
         }
@@ -139,6 +185,11 @@ macro_rules! examples {
     ($($name:ident: $request:ident),*) => {
         mod serves {
             $(#[test] fn $name() { super::serves(stringify!($name), super::$request); })*
+        }
+        mod serves_on_sockets_of_its_own {
+            $(#[test] fn $name() {
+                super::serves_on_sockets_of_its_own(stringify!($name), super::$request);
+            })*
         }
         mod leaves {
             $(#[test] fn $name() { super::leaves(stringify!($name), super::$request); })*

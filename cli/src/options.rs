@@ -147,6 +147,11 @@ pub(crate) struct Options {
     #[arg(long)]
     pub(crate) pin_cpus: bool,
 
+    /// A TCP connection goes to a worker on the CPU where it came in; with --policy reuse-port and
+    /// --pin-cpus, for programs that ask their master for the address
+    #[arg(long)]
+    pub(crate) spread_by_cpu: bool,
+
     /// Write what workers print to the end of this file, which USR1 opens again [default: to the
     /// streams of the master; on a terminal each line says whose it is]
     #[arg(long, value_name = "FILE")]
@@ -196,6 +201,7 @@ impl Options {
             no_new_privs: self.no_new_privs || other.no_new_privs,
             death_signal: self.death_signal.or(other.death_signal),
             pin_cpus: self.pin_cpus || other.pin_cpus,
+            spread_by_cpu: self.spread_by_cpu || other.spread_by_cpu,
             log: self.log.or(other.log),
             quiet: self.quiet || (other.quiet && !self.verbose),
             verbose: self.verbose || (other.verbose && !self.quiet),

@@ -146,6 +146,9 @@ fn settings(options: &Options, program: &Program) -> Settings {
         Some(PolicyName::Sticky) => settings.schedule(Sticky::new()),
         None => settings,
     };
+    if options.spread_by_cpu {
+        settings = settings.spread_by_cpu();
+    }
     for variable in &options.env {
         settings = settings.env(&variable.name, &variable.value);
     }

@@ -18,7 +18,7 @@ use cluster::{Address, Event, Policy, Settings, WorkerRef, child_process::Stdio}
 use nix::sys::signal::Signal::SIGKILL;
 use support::{Cluster, node};
 
-const POLICIES: [Policy; 2] = [Policy::RoundRobin, Policy::Shared];
+const POLICIES: [Policy; 3] = [Policy::RoundRobin, Policy::Shared, Policy::ReusePort];
 const WORKERS: usize = 4;
 
 /// A file of this folder.

@@ -22,10 +22,12 @@ mod under_systemd;
 mod values;
 mod worker;
 
-/// With the policy that `CLUSTER_POLICY` names, which may be `reuse-port`.
+/// With the policy that `CLUSTER_POLICY` names, which may be `reuse-port`, or `by-cpu`: the same,
+/// spread by CPU.
 fn under(settings: cluster::Settings) -> cluster::Settings {
     match env::var("CLUSTER_POLICY").as_deref() {
         Ok("reuse-port") => settings.policy(cluster::Policy::ReusePort),
+        Ok("by-cpu") => settings.policy(cluster::Policy::ReusePort).pin_cpus().spread_by_cpu(),
         Ok(other) => panic!("there is no policy {other:?} here"),
         Err(_) => settings,
     }

@@ -1,10 +1,11 @@
 //! A supervisor over workers which answer lines: the worker's number and the line. The line
-//! `talk` makes one send messages without end, `leave` leave. It prints how reloads end.
+//! `talk` makes one send messages without end, `leave` leave, `die` kill itself. It prints how
+//! reloads end.
 //!
 //! In the environment: `WORKERS`, how many (1); `PINNED`, the address; `PATIENCE`, in
 //! milliseconds: that is how long the supervisor waits in a stop, and the workers never end by
 //! themselves; `START`, in milliseconds: how long it waits for a start; `QUORUM`, the same for the
-//! quorum; `RELAY`: it relays the workers' output, or to the file `LOG`; `NUMBERS`: each worker
+//! quorum; `SERIAL`: workers serve one connection at a time; `RELAY`: it relays the workers' output, or to the file `LOG`; `NUMBERS`: each worker
 //! prints its number and a running number until it leaves, and `end`; `MOOD`, a file with one
 //! word, which says what workers do that start now:
 //! - `fine`: they serve;
@@ -21,6 +22,10 @@ use std::{
 };
 
 use cluster::{Connection, Event, Result, Settings, Supervisor, Worker};
+use nix::{
+    sys::signal::{self, Signal},
+    unistd::Pid,
+};
 
 pub(crate) fn run() -> Result<()> {
     match cluster::worker()? {
@@ -90,7 +95,7 @@ fn be_moody() {
 
 fn work(worker: &Worker) -> Result<()> {
     be_moody();
-    let dies = mood() == "die";
+    let (dies, serial) = (mood() == "die", env::var_os("SERIAL").is_some());
     let listener = worker.listen(env::var("PINNED").unwrap_or("127.0.0.1:0".into()))?;
     if dies {
         process::exit(4);
@@ -102,7 +107,10 @@ fn work(worker: &Worker) -> Result<()> {
     });
     for connection in listener.incoming() {
         let (connection, worker) = (connection?, worker.clone());
-        thread::spawn(move || answer(&connection, &worker));
+        match serial {
+            true => answer(&connection, &worker).unwrap_or_default(), // the client is gone
+            false => drop(thread::spawn(move || answer(&connection, &worker))),
+        }
     }
     while worker.drain(Duration::from_secs(30)) > 0 {}
     while worker.recv()?.is_some() {}
@@ -133,6 +141,9 @@ fn answer(mut connection: &Connection, worker: &Worker) -> io::Result<()> {
         }
         if line == "leave" {
             worker.disconnect();
+        }
+        if line == "die" {
+            signal::kill(Pid::this(), Signal::SIGKILL)?;
         }
         writeln!(connection, "{} {line}", worker.id())?;
     }

@@ -65,6 +65,16 @@ fn wrong_usage() {
 }
 
 #[test]
+fn what_spreading_by_cpu_needs() {
+    let place = Place::new();
+    let run = |options: &[&str]| place.cluster(&[&["run", "-q"], options, &["true"]].concat());
+    let said = run(&["--spread-by-cpu", "--pin-cpus", "--policy", "round-robin"]);
+    assert_has(said.complains(2), &["spread_by_cpu", "it needs the policy ReusePort"]);
+    let said = run(&["--spread-by-cpu", "--policy", "reuse-port"]);
+    assert_has(said.complains(2), &["spread_by_cpu", "it needs pin_cpus"]);
+}
+
+#[test]
 fn programs_that_cannot_run() {
     let place = Place::new();
     let file = place.path().join("script");

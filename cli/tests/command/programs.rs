@@ -51,8 +51,15 @@ fn an_unmodified_node_server() {
     let place = Place::new();
     let script = place.path().join("server.js");
     fs::write(&script, NODE_SERVER).unwrap();
-    for policy in ["shared", "round-robin"] {
-        let master = place.run(&["-w", "2", "--policy", policy, path(&script), "port"]);
+    let others: [(&str, &[&str]); 4] = [
+        ("shared", &[]),
+        ("round-robin", &[]),
+        ("reuse-port", &[]),
+        ("reuse-port", &["--pin-cpus", "--spread-by-cpu"]),
+    ];
+    for (policy, options) in others {
+        let line = [&["-w", "2", "--policy", policy], options, &[path(&script), "port"]].concat();
+        let master = place.run(&line);
         let status = place.wait_for_workers(2);
         assert_eq!((&status["name"], &status["policy"]), (&"server".into(), &policy.into()));
         let port = master.line("port ").rsplit(' ').next().unwrap().to_owned();
