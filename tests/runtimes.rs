@@ -143,7 +143,7 @@ impl Service {
 
 /// The same where each worker has a socket of its own; but for the one that is killed, every
 /// connection is answered.
-fn serves_on_sockets_of_its_own(name: &str, request: &'static str) {
+fn serves_on_sockets_of_their_own(name: &str, request: &'static str) {
     let service = Service::new(name, request, Policy::ReusePort);
     let workers = [0, 1, 2].map(|_| service.start());
     let address = &workers[0].1;
@@ -186,9 +186,9 @@ macro_rules! examples {
         mod serves {
             $(#[test] fn $name() { super::serves(stringify!($name), super::$request); })*
         }
-        mod serves_on_sockets_of_its_own {
+        mod serves_on_sockets_of_their_own {
             $(#[test] fn $name() {
-                super::serves_on_sockets_of_its_own(stringify!($name), super::$request);
+                super::serves_on_sockets_of_their_own(stringify!($name), super::$request);
             })*
         }
         mod leaves {
