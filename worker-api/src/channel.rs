@@ -169,9 +169,8 @@ impl Channel {
         deadline: Option<Instant>,
     ) -> io::Result<Option<u64>> {
         let Asked { latch, number } = asked;
-        let answer = self
-            .endpoint
-            .serve_until(latch.as_fd(), deadline, |state| state.inquiries().answer(number));
+        let answer =
+            self.endpoint.serve_until(&latch, deadline, |state| state.inquiries().answer(number));
         if !matches!(answer, Ok(Some(_))) {
             self.endpoint.lock().inquiries().give_up(number);
         }

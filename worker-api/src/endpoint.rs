@@ -1,9 +1,8 @@
 //! A channel with its lock and its waiting: what a plain channel and a worker share.
 
 use std::{
-    collections::VecDeque,
     io,
-    net::Shutdown,
+    ops::{Deref, DerefMut},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::net::UnixStream,
@@ -16,19 +15,15 @@ use nix::{poll::PollFlags, sys::eventfd::EventFd};
 
 use crate::{
     Error, Message, Result, Serialization,
-    inquiries::Inquiries,
     latch::{Latch, Signal, wait},
-    ledger::Ledger,
-    wire::{
-        Attachment, Cluster, Fill, HIGH_WATER, LONGEST_LINE, Link, Packet, Received, Rider,
-        Sockets, unpack,
-    },
+    wire::{Attachment, Cluster, HIGH_WATER, LONGEST_LINE, Link, Rider},
 };
 
-/// More bytes of messages that nobody receives are dropped.
-const MOST_UNREAD: u64 = 64 << 20;
+mod port;
+mod state;
 
-const SCRATCH: usize = 1 << 16;
+pub(crate) use port::Port;
+pub(crate) use state::State;
 
 /// What becomes of the cluster module's messages.
 pub(crate) trait Router: Send {
@@ -65,285 +60,26 @@ pub(crate) struct Endpoint<R> {
     written: Arc<EventFd>,
 }
 
-/// The sending half of an endpoint's state.
-#[derive(Debug)]
-pub(crate) struct Port {
-    link: Link,
-    stage: Stage,
-    written: Signal,
-    /// The channel ended before everything was written.
-    cut_off: bool,
-    /// Something besides messages has come that a receiver has not yet seen.
-    news: bool,
-}
+/// The state of an endpoint, locked. Giving the lock back tells the others what is new.
+pub(crate) struct Held<'a, R: Router>(MutexGuard<'a, State<R>>);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Open,
-    /// To be closed as soon as all is written and acknowledged.
-    Closing,
-    Closed,
-}
+impl<R: Router> Deref for Held<'_, R> {
+    type Target = State<R>;
 
-#[derive(Debug)]
-pub(crate) struct State<R> {
-    pub(crate) port: Port,
-    pub(crate) router: R,
-    /// User messages, or why one cannot be read, each with its length.
-    inbox: VecDeque<(Result<Message>, u64)>,
-    unread: u64,
-    /// Sockets that the other side has sent.
-    ledger: Ledger,
-    /// What we have asked about ours.
-    inquiries: Inquiries,
-    failure: Option<Error>,
-    scratch: Vec<u8>,
-    /// Set while a receiver has reason to look.
-    ready: Signal,
-    latch: Arc<Latch>,
-    watches_writing: bool,
-}
-
-impl Port {
-    pub(crate) fn is_open(&self) -> bool {
-        self.stage == Stage::Open
-    }
-
-    fn is_closed(&self) -> bool {
-        self.stage == Stage::Closed
-    }
-
-    /// How the channel writes messages.
-    pub(crate) fn serialization(&self) -> Serialization {
-        self.link.serialization()
-    }
-
-    /// Sends a message and writes what can be written now. A lost channel is no error here: who
-    /// reads will see its end.
-    pub(crate) fn post(&mut self, message: Result<Vec<u8>>, rider: Option<Rider>) {
-        if self.is_closed() {
-            return;
-        }
-        let sent = message.and_then(|message| self.link.send(message, rider));
-        if let Err(error) = sent {
-            log::warn!("a message of the cluster module is lost: {error:?}");
-        }
-        self.flush();
-    }
-
-    /// Has receivers look, though it is no message: so a foreign loop learns that its worker is
-    /// to leave when another thread has read it.
-    pub(crate) fn announce(&mut self) {
-        self.news = true;
-    }
-
-    /// Closes once everything is written and acknowledged.
-    pub(crate) fn close_when_idle(&mut self) {
-        if self.is_open() {
-            self.stage = Stage::Closing;
-        }
-    }
-
-    /// Whether bytes wait for the socket.
-    fn is_writing(&self) -> bool {
-        !self.cut_off && self.link.is_writing()
-    }
-
-    fn flush(&mut self) {
-        if self.cut_off {
-            return;
-        }
-        if let Err(error) = self.link.flush() {
-            log::debug!("cannot write to the channel: {error}");
-            self.cut_off = true;
-            // The other side, if it is there, is to end as well: a line may be cut in two.
-            let _ = self.link.socket().shutdown(Shutdown::Write);
-        }
-        self.written.set(self.cut_off || self.link.is_idle());
+    fn deref(&self) -> &State<R> {
+        &self.0
     }
 }
 
-impl<R: Router> State<R> {
-    /// Reads once and routes what came; whether it is worth to look again.
-    pub(crate) fn pump(&mut self) -> bool {
-        self.router.served();
-        if self.port.is_closed() {
-            return false;
-        }
-        self.port.flush();
-        let mut scratch = std::mem::take(&mut self.scratch);
-        scratch.resize(SCRATCH, 0);
-        let fill = self.port.link.fill(&mut scratch);
-        self.scratch = scratch;
-        let outcome = match fill {
-            Ok(Fill::Bytes) => self.dispatch().map(|()| true),
-            Ok(Fill::Empty) => Ok(false),
-            Ok(Fill::Closed) => Err(None),
-            Err(error) => Err(Some(error)),
-        };
-        let again = outcome.unwrap_or_else(|failure| {
-            self.close(failure);
-            false
-        });
-        self.settle();
-        again
+impl<R: Router> DerefMut for Held<'_, R> {
+    fn deref_mut(&mut self) -> &mut State<R> {
+        &mut self.0
     }
+}
 
-    fn dispatch(&mut self) -> Result<(), Option<Error>> {
-        loop {
-            let from = self.port.link.position();
-            let Some(received) = self.port.link.next_received()? else { return Ok(()) };
-            let Received::Message { packet, attachment } = received else { continue };
-            let length = self.port.link.position() - from;
-            match packet {
-                Packet::User(value) => self.unpack(value, attachment, length)?,
-                Packet::Structured(value) => self.unpack(value, attachment, length)?,
-                Packet::Unreadable(error) => self.deliver(Err(error.into()), length),
-                Packet::Cluster(message) => self.router.route(message, attachment, &mut self.port),
-                Packet::Sockets(news) => self.heard_of_sockets(&news),
-                Packet::Unknown(cmd) => log::debug!("ignored an unknown {cmd}"),
-                Packet::Handle { .. } | Packet::Ack | Packet::Nack => {}
-            }
-        }
-    }
-
-    fn unpack(
-        &mut self,
-        message: impl Into<Message>,
-        attachment: Attachment,
-        length: u64,
-    ) -> Result<()> {
-        if let Some(message) = unpack(message, attachment)? {
-            self.deliver(Ok(message), length);
-        }
-        Ok(())
-    }
-
-    fn deliver(&mut self, message: Result<Message>, length: u64) {
-        if self.unread > 0 && self.unread + length > MOST_UNREAD {
-            log::error!("dropped a message: nobody receives those that came before it");
-            return;
-        }
-        if let Ok(Message { key: Some(key), .. }) = &message {
-            self.ledger.opened(key);
-        }
-        self.unread += length;
-        self.inbox.push_back((message, length));
-    }
-
-    fn heard_of_sockets(&mut self, news: &Sockets) {
-        self.inquiries.heard(news);
-        if let Some(answer) = self.ledger.answer(news) {
-            self.tell_of_sockets(&answer);
-        }
-    }
-
-    fn tell_of_sockets(&mut self, news: &Sockets) {
-        self.port.post(self.port.serialization().encode_sockets(news), None);
-    }
-
-    /// A socket that the other side counts is closed.
-    pub(crate) fn socket_closed(&mut self, key: &str) {
-        if let Some(news) = self.ledger.closed(key) {
-            self.tell_of_sockets(&news);
-            self.settle();
-        }
-    }
-
-    /// Asks about our sockets; the number of the question.
-    pub(crate) fn ask_of_sockets(&mut self, question: Sockets, signal: Signal) -> u64 {
-        let (number, is_new) = self.inquiries.ask(question.clone(), signal);
-        match self.port.is_open() {
-            true if is_new => self.tell_of_sockets(&question),
-            true => {}
-            false => self.inquiries.close(),
-        }
-        self.settle();
-        number
-    }
-
-    pub(crate) fn inquiries(&mut self) -> &mut Inquiries {
-        &mut self.inquiries
-    }
-
-    /// Brings signals and stage up to date after anything has changed.
-    pub(crate) fn settle(&mut self) {
-        self.port.flush();
-        if self.port.stage == Stage::Closing && self.port.link.is_idle() {
-            self.close(None);
-        }
-        let wanted = !self.inbox.is_empty() || self.port.is_closed() || self.port.news;
-        self.ready.set(wanted);
-        self.watch_writing();
-    }
-
-    /// Has foreign loops wait until the rest can be written.
-    fn watch_writing(&mut self) {
-        let writing = self.port.is_writing();
-        if writing == self.watches_writing {
-            return;
-        }
-        self.watches_writing = writing;
-        if let Err(error) = self.latch.watch_writing(self.port.link.as_fd(), writing) {
-            log::error!("cannot wait to write to the channel: {error}");
-        }
-    }
-
-    fn close(&mut self, failure: Option<Error>) {
-        if self.port.is_closed() {
-            return;
-        }
-        if let Some(error) = &failure {
-            log::warn!("the channel is given up: {error:?}");
-        }
-        self.failure = failure;
-        self.port.stage = Stage::Closed;
-        self.port.cut_off |= self.port.link.queued() > 0;
-        self.port.link.shut_down();
-        self.port.written.set(true);
-        self.inquiries.close();
-        self.router.closed();
-    }
-
-    /// Something, once the channel is closed.
-    pub(crate) fn ended(&mut self) -> Option<()> {
-        self.port.is_closed().then_some(())
-    }
-
-    /// Writes what can be written now, and takes acknowledgements, serving the channel meanwhile; whether nothing is left.
-    pub(crate) fn write_out(&mut self) -> Result<bool> {
-        let reads = self.reads();
-        while !self.is_written() && reads && self.pump() {}
-        self.settle();
-        if self.port.cut_off {
-            return Err(self.failure.take().unwrap_or(Error::Disconnected));
-        }
-        Ok(self.is_written())
-    }
-
-    /// Whether all is written, and what had a descriptor with it acknowledged.
-    pub(crate) fn is_written(&self) -> bool {
-        self.port.link.is_idle()
-    }
-
-    /// Whether there is room for what may come in.
-    fn reads(&self) -> bool {
-        self.unread < MOST_UNREAD
-    }
-
-    fn take(&mut self) -> Option<Result<Option<Message>>> {
-        if let Some((message, length)) = self.inbox.pop_front() {
-            self.unread -= length;
-            self.settle();
-            return Some(message.map(Some));
-        }
-        if let Some(failure) = self.failure.take() {
-            return Some(Err(failure));
-        }
-        if std::mem::take(&mut self.port.news) {
-            self.settle();
-        }
-        self.port.is_closed().then_some(Ok(None))
+impl<R: Router> Drop for Held<'_, R> {
+    fn drop(&mut self) {
+        self.0.settle();
     }
 }
 
@@ -355,27 +91,19 @@ impl<R: Router> Endpoint<R> {
         let socket = link.socket();
         let latch = Arc::new(Latch::new(Some(socket.as_fd()), &ready).map_err(refused)?);
         let counter = written.counter();
-        let mut port = Port { link, stage: Stage::Open, written, cut_off: false, news: false };
-        port.flush();
-        let state = State {
-            port,
-            router,
-            inbox: VecDeque::new(),
-            unread: 0,
-            ledger: Ledger::default(),
-            inquiries: Inquiries::default(),
-            failure: None,
-            scratch: Vec::new(),
-            ready,
-            latch: Arc::clone(&latch),
-            watches_writing: false,
-        };
-        Ok(Self { state: Mutex::new(state), socket, serialization, latch, written: counter })
+        let state = Mutex::new(State::new(link, router, ready, written, Arc::clone(&latch)));
+        Ok(Self { state, socket, serialization, latch, written: counter })
     }
 
     /// The state; a thread that panicked with the lock left nothing half done that matters.
-    pub(crate) fn lock(&self) -> MutexGuard<'_, State<R>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> Held<'_, R> {
+        Held(self.state.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Does something with the router, which may write.
+    pub(crate) fn with_router<T>(&self, act: impl FnOnce(&mut R, &mut Port) -> T) -> T {
+        let state = &mut *self.lock();
+        act(&mut state.router, &mut state.port)
     }
 
     /// How the channel writes messages.
@@ -402,12 +130,12 @@ impl<R: Router> Endpoint<R> {
     /// first. The latch must open when another thread has served the channel for us.
     pub(crate) fn serve_until<T>(
         &self,
-        latch: BorrowedFd<'_>,
+        latch: &Latch,
         deadline: Option<Instant>,
         mut done: impl FnMut(&mut State<R>) -> Option<T>,
     ) -> io::Result<Option<T>> {
+        let mut state = self.lock();
         loop {
-            let mut state = self.lock();
             loop {
                 if let Some(found) = done(&mut state) {
                     return Ok(Some(found));
@@ -419,21 +147,29 @@ impl<R: Router> Endpoint<R> {
             if let Some(found) = done(&mut state) {
                 return Ok(Some(found));
             }
-            let writing = state.port.is_writing();
+            let is_writing = state.port.is_writing();
+            state.waiting += 1;
             drop(state);
-            let descriptors =
-                [(latch, PollFlags::POLLIN), (self.socket.as_fd(), PollFlags::POLLOUT)];
-            let count = if writing { 2 } else { 1 };
-            if !wait(&descriptors[..count], deadline)? {
+            let in_time = self.wait(latch, is_writing, deadline);
+            state = self.lock();
+            state.waiting -= 1;
+            if !in_time? {
                 return Ok(None);
             }
         }
     }
 
+    fn wait(&self, latch: &Latch, to_write: bool, deadline: Option<Instant>) -> io::Result<bool> {
+        if !to_write {
+            return latch.wait(deadline);
+        }
+        wait(&[(latch.as_fd(), PollFlags::POLLIN), (self.socket(), PollFlags::POLLOUT)], deadline)
+    }
+
     /// Waits for the next user message; the outer `None` if the deadline came first, the inner
     /// one if the channel is closed.
     pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Option<Message>>> {
-        self.serve_until(self.latch.as_fd(), deadline, State::take)?.transpose()
+        self.serve_until(&self.latch, deadline, State::take)?.transpose()
     }
 
     /// The next user message if there is one now.
@@ -452,43 +188,36 @@ impl<R: Router> Endpoint<R> {
     /// Sends a message without waiting; whether the other side keeps up.
     pub(crate) fn try_send(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<bool> {
         let mut state = self.lock();
-        if !state.port.is_open() {
-            return Err(Error::Disconnected);
-        }
-        state.port.link.send(message, rider)?;
-        state.settle();
+        state.send(message, rider)?;
         Ok(state.port.link.queued() < HIGH_WATER)
     }
 
     /// Sends a message and waits until the system has it, and the other side the descriptor,
     /// serving the channel meanwhile: the other side may be waiting for us to read.
     pub(crate) fn send(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<()> {
-        self.try_send(message, rider)?;
-        loop {
-            let mut state = self.lock();
-            if state.write_out()? {
-                return Ok(());
-            }
+        let mut state = self.lock();
+        state.send(message, rider)?;
+        while !state.write_out()? {
             let mut events = PollFlags::empty();
             events.set(PollFlags::POLLIN, state.reads());
             events.set(PollFlags::POLLOUT, state.port.is_writing());
             drop(state);
-            let descriptors =
-                [(self.socket.as_fd(), events), (self.written.as_fd(), PollFlags::POLLIN)];
-            wait(&descriptors, None)?;
+            wait(&[(self.socket(), events), (self.written.as_fd(), PollFlags::POLLIN)], None)?;
+            state = self.lock();
         }
+        Ok(())
     }
 
     /// Stops sending; the channel closes once all is written and acknowledged. Never waits.
     pub(crate) fn disconnect(&self) {
-        let mut state = self.lock();
-        state.port.close_when_idle();
-        state.settle();
+        self.lock().port.close_when_idle();
     }
 }
 
-impl<R> AsFd for Endpoint<R> {
+/// For loops that wait by themselves.
+impl<R: Router> AsFd for Endpoint<R> {
     fn as_fd(&self) -> BorrowedFd<'_> {
+        self.lock().is_watched = true;
         self.latch.as_fd()
     }
 }

@@ -90,6 +90,13 @@ impl Latch {
         Ok(self.epoll.modify(channel, &mut EpollEvent::new(flags, Reason::Channel.data()))?)
     }
 
+    /// Waits until there is a reason; `false` if the deadline came first. Not by [`wait`], which
+    /// would make it an epoll inside another, with a longer way to wake up.
+    pub(crate) fn wait(&self, deadline: Option<Instant>) -> io::Result<bool> {
+        let mut event = [EpollEvent::empty()];
+        until(deadline, |timeout| self.epoll.wait(&mut event, timeout))
+    }
+
     /// Waits until there is a reason, and tells which there are. The socket is the first: the
     /// kernel wakes nobody else for what we are told of, so it comes before what might make us
     /// turn away.
@@ -119,9 +126,17 @@ pub(crate) fn wait(
 ) -> io::Result<bool> {
     let mut list: Vec<_> =
         descriptors.iter().map(|&(descriptor, flags)| PollFd::new(descriptor, flags)).collect();
+    until(deadline, |timeout| poll(&mut list, timeout).map(|count| count as usize))
+}
+
+/// Waits as often as it takes, with what is left of the time.
+fn until(
+    deadline: Option<Instant>,
+    mut wait: impl FnMut(PollTimeout) -> nix::Result<usize>,
+) -> io::Result<bool> {
     loop {
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-        match poll(&mut list, milliseconds(timeout)) {
+        match wait(milliseconds(timeout)) {
             Ok(0) if timeout.is_some_and(|timeout| timeout.is_zero()) => return Ok(false),
             Ok(0) | Err(nix::Error::EINTR) => {}
             Ok(_) => return Ok(true),

@@ -225,7 +225,7 @@ impl Listener {
         key: &str,
         id: u64,
     ) -> io::Result<Option<Connection>> {
-        let taken = core.endpoint.serve_until(self.as_fd(), None, |state| {
+        let taken = core.endpoint.serve_until(self.gate.latch(), None, |state| {
             match self.take(key, id, state) {
                 Some(connection) => Some(Some(connection)),
                 None => self.gate.is_closed().then_some(None),
@@ -251,16 +251,11 @@ impl Listener {
         if !self.gate.has_offers() {
             return None;
         }
-        let mut state = core.endpoint.lock();
         if !self.gate.has_room(0) {
-            let state = &mut *state;
-            state.router.refuse(key, *id, &mut state.port);
-            state.settle();
+            core.endpoint.with_router(|router, port| router.refuse(key, *id, port));
             return None;
         }
-        let connection = self.take(key, *id, &mut state)?;
-        state.settle();
-        drop(state);
+        let connection = self.take(key, *id, &mut core.endpoint.lock())?;
         self.gate.make_way();
         Some(connection)
     }

@@ -71,10 +71,7 @@ impl Core {
         #[cfg(feature = "tokio")]
         self.idle.notify_waiters();
         if self.census.is_leaving() {
-            let mut state = self.endpoint.lock();
-            let state = &mut *state;
-            state.router.go_on(&mut state.port);
-            state.settle();
+            self.endpoint.with_router(|router, port| router.go_on(port));
         }
         if self.draining.load(SeqCst) > 0 {
             let _guard = self.drained.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -89,42 +86,29 @@ impl Core {
     }
 
     pub(crate) fn close(&self, key: &str, id: u64) {
-        let mut state = self.endpoint.lock();
-        let state = &mut *state;
-        state.router.close(key, id, &mut state.port);
-        state.settle();
+        self.endpoint.with_router(|router, port| router.close(key, id, port));
     }
 
     /// Says that a connection was taken of which the master wants to hear.
     pub(crate) fn tell_taken(&self, key: &str, id: u64) {
-        let mut state = self.endpoint.lock();
-        let state = &mut *state;
-        state.router.tell_taken(key, id, &mut state.port);
-        state.settle();
+        self.endpoint.with_router(|router, port| router.tell_taken(key, id, port));
     }
 
     /// Says whether a listener with a lane has room, if the master does not know.
     pub(crate) fn tell_room(&self, gate: &Arc<Gate>) {
         if gate.is_lane() {
-            let mut state = self.endpoint.lock();
-            let state = &mut *state;
-            state.router.tell_room(gate, &mut state.port);
-            state.settle();
+            self.endpoint.with_router(|router, port| router.tell_room(gate, port));
         }
     }
 
     /// Asks the master to listen, and waits for its answer.
     fn ask(&self, query: Query, signal: Signal, gate: &Arc<Gate>) -> io::Result<Asked> {
-        let (id, query) = {
-            let mut state = self.endpoint.lock();
-            let state = &mut *state;
-            let asked = state.router.ask(query, signal, Arc::clone(gate), &mut state.port);
-            state.settle();
-            asked
-        };
+        let (id, query) = self
+            .endpoint
+            .with_router(|router, port| router.ask(query, signal, Arc::clone(gate), port));
         let answer = self
             .endpoint
-            .serve_until(gate.latch().as_fd(), None, |state| state.router.answer(id))?
+            .serve_until(gate.latch(), None, |state| state.router.answer(id))?
             .unwrap_or_else(|| Err(io::ErrorKind::TimedOut.into()))?;
         Ok(Asked { id, query, answer })
     }
@@ -140,7 +124,6 @@ impl Core {
         }
         let state = &mut *state;
         state.router.post(Act::Listening(query), &mut state.port);
-        state.settle();
     }
 }
 
@@ -187,10 +170,7 @@ impl Worker {
     }
 
     fn post(&self, act: Act) {
-        let mut state = self.core.endpoint.lock();
-        let state = &mut *state;
-        state.router.post(act, &mut state.port);
-        state.settle();
+        self.core.endpoint.with_router(|router, port| router.post(act, port));
     }
 
     /// The number that the master gave to this worker: 1 and up, never given again.
@@ -405,10 +385,7 @@ impl Worker {
     /// the last connection. For the master this is on purpose, no crash. Never waits;
     /// idempotent.
     pub fn disconnect(&self) {
-        let mut state = self.core.endpoint.lock();
-        let state = &mut *state;
-        state.router.leave(false, &mut state.port);
-        state.settle();
+        self.core.endpoint.with_router(|router, port| router.leave(false, port));
     }
 
     /// Takes this process's signals as a worker should: who sends a signal to all processes of
@@ -432,10 +409,7 @@ impl Worker {
 
     /// Begins to leave without having wished to: for the master it is no disconnect on purpose.
     pub(crate) fn leave_as_told(&self) {
-        let mut state = self.core.endpoint.lock();
-        let state = &mut *state;
-        state.router.leave(true, &mut state.port);
-        state.settle();
+        self.core.endpoint.with_router(|router, port| router.leave(true, port));
     }
 
     /// Whether this worker is to end: told to, on its own wish, or because the master went.
@@ -510,7 +484,7 @@ impl Worker {
         let latch = Latch::new(Some(core.endpoint.socket()), &signal)?;
         core.census.card.tick_by_hand();
         thread::Builder::new().name("cluster-channel".into()).spawn(move || {
-            let closed = core.endpoint.serve_until(latch.as_fd(), None, |state| state.ended());
+            let closed = core.endpoint.serve_until(&latch, None, |state| state.ended());
             if let Err(error) = closed {
                 log::error!("cannot wait on the channel any more: {error}");
             }

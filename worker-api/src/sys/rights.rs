@@ -6,7 +6,10 @@ use std::{
     ptr,
 };
 
-use nix::libc;
+use nix::{
+    libc,
+    sys::socket::{MsgFlags, send},
+};
 
 /// `SCM_MAX_FD`: the kernel puts no more into one message, so nothing is cut for want of room.
 const MOST_DESCRIPTORS: usize = 253;
@@ -89,25 +92,28 @@ pub(crate) fn transmit(
     descriptor: Option<BorrowedFd<'_>>,
 ) -> io::Result<usize> {
     const ONE: usize = control_space(1);
+    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
+    let Some(descriptor) = descriptor else {
+        // The kernel has less to read than with sendmsg.
+        let flags = MsgFlags::from_bits_truncate(flags);
+        return Ok(send(socket.as_raw_fd(), bytes, flags)?);
+    };
     let mut control = Control::<ONE> { bytes: [0; ONE] };
     let mut part = libc::iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
     // SAFETY: all zeros is a valid msghdr; sendmsg only reads what its pointers name.
     let mut header: libc::msghdr = unsafe { mem::zeroed() };
     header.msg_iov = &raw mut part;
     header.msg_iovlen = 1;
-    if let Some(descriptor) = descriptor {
-        header.msg_control = (&raw mut control).cast();
-        header.msg_controllen = ONE as _;
-        // SAFETY: the control memory is aligned and has room for one header and one number.
-        unsafe {
-            let message = libc::CMSG_FIRSTHDR(&raw const header);
-            (*message).cmsg_level = libc::SOL_SOCKET;
-            (*message).cmsg_type = libc::SCM_RIGHTS;
-            (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) as _;
-            ptr::write_unaligned(libc::CMSG_DATA(message).cast(), descriptor.as_raw_fd());
-        }
+    header.msg_control = (&raw mut control).cast();
+    header.msg_controllen = ONE as _;
+    // SAFETY: the control memory is aligned and has room for one header and one number.
+    unsafe {
+        let message = libc::CMSG_FIRSTHDR(&raw const header);
+        (*message).cmsg_level = libc::SOL_SOCKET;
+        (*message).cmsg_type = libc::SCM_RIGHTS;
+        (*message).cmsg_len = libc::CMSG_LEN(mem::size_of::<RawFd>() as u32) as _;
+        ptr::write_unaligned(libc::CMSG_DATA(message).cast(), descriptor.as_raw_fd());
     }
-    let flags = libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT;
     // SAFETY: the header describes memory of ours that lives until the call returns.
     let count = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, flags) };
     if count < 0 { Err(io::Error::last_os_error()) } else { Ok(count as usize) }
