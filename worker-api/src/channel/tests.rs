@@ -155,6 +155,41 @@ fn a_foreign_loop_sees_every_message() {
     }
 }
 
+/// Both come with one read, and the first is taken before anybody else waits.
+#[test]
+fn a_foreign_loop_that_comes_later_sees_what_is_left() {
+    let (one, mut other) = pair();
+    one.send(&1).unwrap();
+    one.send(&2).unwrap();
+    assert_eq!(value(&other), 1);
+    let mut poll = Poll::new().unwrap();
+    poll.registry().register(&mut other, Token(0), Interest::READABLE).unwrap();
+    let mut events = Events::with_capacity(1);
+    poll.poll(&mut events, Some(Duration::from_secs(20))).unwrap();
+    assert!(!events.is_empty());
+    assert_eq!(other.try_recv().unwrap().unwrap().value, 2);
+    poll.registry().reregister(&mut other, Token(0), Interest::READABLE).unwrap();
+    poll.poll(&mut events, Some(Duration::ZERO)).unwrap();
+    assert!(events.is_empty(), "nothing is left");
+}
+
+/// Who waits is told of what another thread has read.
+#[test]
+fn a_receiver_that_waits_gets_what_a_sender_has_read() {
+    let (one, other) = pair();
+    let receiver = {
+        let other = other.clone();
+        thread::spawn(move || value(&other))
+    };
+    let echo = thread::spawn(move || while one.send(&1).is_ok() {});
+    while !receiver.is_finished() {
+        other.send(&0).unwrap(); // serves the channel, too
+    }
+    assert_eq!(receiver.join().unwrap(), 1);
+    other.disconnect();
+    echo.join().unwrap();
+}
+
 #[test]
 fn several_receivers_share_the_messages() {
     let (one, other) = pair();
