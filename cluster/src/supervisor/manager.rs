@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Supervised, policy::Policy};
+use super::{Supervised, policy::Calm};
 use crate::systemd::Notifier;
 
 /// systemd, and what it has heard.
@@ -13,6 +13,8 @@ pub(super) struct Manager {
     notifier: Notifier,
     heard: Heard,
     status: String,
+    /// The policy's changes that it knows of, and whether it knows of a reload.
+    seen: Option<(u64, bool)>,
     /// How often it wants to hear that we are alive, and when next.
     watchdog: Option<(Duration, Instant)>,
 }
@@ -41,7 +43,7 @@ impl Manager {
 
     fn new(notifier: Notifier, heard: Heard) -> Self {
         let watchdog = notifier.watchdog_interval().map(|pause| (pause, Instant::now()));
-        Self { notifier, heard, status: String::new(), watchdog }
+        Self { notifier, heard, status: String::new(), seen: None, watchdog }
     }
 
     /// For the next program. A name that is no text cannot go along.
@@ -68,7 +70,20 @@ impl Manager {
     }
 
     /// Says what it has not heard yet.
-    fn tell(&mut self, policy: &Policy, is_reloading: bool, now: Instant) {
+    fn tell(&mut self, policy: &Calm, is_reloading: bool, now: Instant) {
+        let seen = Some((policy.changes(), is_reloading));
+        if seen != std::mem::replace(&mut self.seen, seen) {
+            self.tell_news(policy, is_reloading);
+        }
+        if let Some((pause, due)) = &mut self.watchdog
+            && *due <= now
+        {
+            *due = now + *pause;
+            self.notifier.watchdog();
+        }
+    }
+
+    fn tell_news(&mut self, policy: &Calm, is_reloading: bool) {
         let (ready, quorum) = policy.quorum();
         let heard = match self.heard {
             Heard::Stopping => Heard::Stopping,
@@ -92,12 +107,6 @@ impl Manager {
         if status != self.status {
             self.notifier.status(&status);
             self.status = status;
-        }
-        if let Some((pause, due)) = &mut self.watchdog
-            && *due <= now
-        {
-            *due = now + *pause;
-            self.notifier.watchdog();
         }
     }
 }

@@ -15,7 +15,7 @@ use super::{
     journal::Journal,
     manager::Manager,
     output::Output,
-    policy::{Action, Policy, Verdict},
+    policy::{Action, Calm, Policy, Verdict},
     signals::{Signals, Wish},
     upgrading::Upgrading,
 };
@@ -39,7 +39,7 @@ const BATCH: usize = 1024;
 #[derive(Debug)]
 pub struct Supervised {
     pub(super) master: Master,
-    pub(super) policy: Policy,
+    pub(super) policy: Calm,
     /// How many workers the program asked for.
     pub(super) wanted: usize,
     /// The program has forked the first workers without a supervisor.
@@ -107,7 +107,7 @@ impl Supervised {
             master,
             wanted: supervisor.workers.unwrap_or_else(available_parallelism),
             forks_itself: false,
-            policy,
+            policy: Calm::new(policy),
             options: supervisor.options.clone(),
             output: supervisor.output.clone(),
             relay: supervisor.output.relay()?,

@@ -11,6 +11,7 @@ use std::{
 
 use crate::Signal;
 
+mod calm;
 mod farewell;
 mod replacing;
 mod slot;
@@ -20,6 +21,7 @@ mod terms;
 mod tests;
 mod worker;
 
+pub(crate) use calm::Calm;
 use slot::Slot;
 pub(crate) use state::PolicyState;
 pub(crate) use terms::{Action, Failure, Limits, Verdict};

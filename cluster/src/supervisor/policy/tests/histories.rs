@@ -29,7 +29,7 @@ struct Real {
 }
 
 struct World {
-    policy: Policy,
+    policy: Calm,
     limits: Limits,
     now: Instant,
     workers: BTreeMap<u32, Real>,
@@ -48,7 +48,7 @@ impl World {
         let quorum_timeout = Duration::from_secs(1 << 40);
         let limits = Limits { max_surge, max_unavailable, quorum_timeout, ..Limits::default() };
         let now = Instant::now();
-        let policy = Policy::new(1 + dice.roll(4) as usize, limits.clone(), now);
+        let policy = Calm::new(Policy::new(1 + dice.roll(4) as usize, limits.clone(), now));
         Self {
             policy,
             limits,
@@ -123,7 +123,7 @@ impl World {
         let state = serde_json::to_string(&self.policy.state(self.now)).unwrap();
         self.verdicts += usize::from(self.policy.reloads);
         let state = serde_json::from_str(&state).unwrap();
-        self.policy = Policy::restore(state, self.limits.clone(), self.now);
+        self.policy = Calm::new(Policy::restore(state, self.limits.clone(), self.now));
         (self.stops, self.pauses) = (self.policy.stops, self.policy.pauses);
     }
 
@@ -157,6 +157,9 @@ impl World {
             }
             self.check_members();
         }
+        let looked = (*self.policy).next(self.now);
+        assert_eq!(looked, None, "it was calm, and had something to do");
+        self.policy.next(self.now); // calm again, for the next step
     }
 
     fn tell(&mut self, worker: u32) {
