@@ -4,12 +4,14 @@
 //! load ADDRESS [name=value…]
 //!   at_once=64    connections at a time        count=1000000  connections in all
 //!   seconds=1     when no more are begun       rate=0         begun each second; 0: as fast as can be
-//!   path=/        what is asked for            mode=close     or keep (request after request),
-//!                                                             or hold (one, and stays open)
+//!   path=/        what is asked for            mode=close     or keep (request after request, on a
+//!                                                             new connection when one ends), or hold
+//!                                                             (one, and stays open)
 //! ```
 //!
 //! The server says `hello` and its process's id. What it did is one line of JSON; times are
-//! milliseconds of the monotonic clock.
+//! milliseconds of the monotonic clock. `slowest` is the longest that a request took, from its
+//! connect, or on a connection that was there already from when it was sent.
 
 use std::{
     collections::BTreeMap,
@@ -80,7 +82,7 @@ impl Plan {
         Ok(Self {
             address: address.parse()?,
             at_once,
-            count: if mode == Mode::Close { count } else { at_once as u64 },
+            count: if mode == Mode::Hold { at_once as u64 } else { count },
             seconds: number(given("seconds"), 1.0)?,
             rate: number(given("rate"), 0.0)?,
             mode,
@@ -110,6 +112,8 @@ struct Tally {
     /// Connections that were answered and, in mode `close`, closed by the server.
     connections: u64,
     requests: u64,
+    /// In seconds.
+    slowest: f64,
     failed: BTreeMap<&'static str, u64>,
     workers: BTreeMap<u32, Answers>,
 }
@@ -125,6 +129,8 @@ struct Client {
     input: [u8; 1024],
     length: usize,
     state: State,
+    /// Since when it has waited for its answer.
+    since: f64,
 }
 
 #[derive(PartialEq)]
@@ -137,7 +143,7 @@ enum State {
 /// What a client has come to.
 enum Step {
     Blocked,
-    Answer(u32),
+    Answer(Answer),
     End,
     Failure(&'static str),
 }
@@ -179,8 +185,7 @@ impl Load {
         let begun = over || self.started >= self.plan.count;
         let open = self.plan.at_once - self.free.len();
         match self.plan.mode {
-            Mode::Close => begun && open == 0,
-            Mode::Keep => over,
+            Mode::Close | Mode::Keep => begun && open == 0,
             Mode::Hold => begun && self.tally.requests >= open as u64,
         }
     }
@@ -197,8 +202,8 @@ impl Load {
             let mut stream = TcpStream::connect(self.plan.address)?;
             let both = Interest::READABLE | Interest::WRITABLE;
             self.poll.registry().register(&mut stream, Token(slot), both)?;
-            let (input, state) = ([0; 1024], State::Asking);
-            self.clients[slot] = Some(Client { stream, input, length: 0, state });
+            let (input, state, since) = ([0; 1024], State::Asking, now()?);
+            self.clients[slot] = Some(Client { stream, input, length: 0, state, since });
             self.serve(slot)?;
         }
         Ok(())
@@ -209,9 +214,17 @@ impl Load {
             let Some(client) = &mut self.clients[slot] else { return Ok(()) };
             match client.step(&self.plan) {
                 Step::Blocked => return Ok(()),
-                Step::Answer(worker) => {
-                    self.tally.answer(worker, now()? * 1e3);
-                    continue;
+                Step::Answer(answer) => {
+                    let now = now()?;
+                    self.tally.answer(answer.worker, now, now - client.since);
+                    if self.plan.mode != Mode::Keep || answer.is_last {
+                        continue; // the server ends it, or nobody
+                    }
+                    if now - self.start < self.plan.seconds {
+                        client.ask_again(now);
+                        continue;
+                    }
+                    self.tally.connections += 1;
                 }
                 Step::End => self.tally.connections += 1,
                 Step::Failure(kind) => *self.tally.failed.entry(kind).or_default() += 1,
@@ -230,6 +243,7 @@ impl Load {
             "seconds": self.end - self.start,
             "connections": self.tally.connections,
             "requests": self.tally.requests,
+            "slowest": self.tally.slowest * 1e3,
             "failed": self.tally.failed,
             "workers": workers.collect::<serde_json::Map<_, _>>(),
         }))
@@ -237,8 +251,11 @@ impl Load {
 }
 
 impl Tally {
-    fn answer(&mut self, worker: u32, at: f64) {
+    /// An answer, at this time and after so many seconds.
+    fn answer(&mut self, worker: u32, at: f64, took: f64) {
         self.requests += 1;
+        self.slowest = self.slowest.max(took);
+        let at = at * 1e3;
         let new = Answers { count: 0, first: at, last: at };
         let answers = self.workers.entry(worker).or_insert(new);
         answers.count += 1;
@@ -247,6 +264,10 @@ impl Tally {
 }
 
 impl Client {
+    fn ask_again(&mut self, now: f64) {
+        (self.state, self.since) = (State::Asking, now);
+    }
+
     fn step(&mut self, plan: &Plan) -> Step {
         if self.state == State::Asking {
             match self.stream.write(&plan.request) {
@@ -265,27 +286,36 @@ impl Client {
                 Err(_) => return Step::Failure("reset"),
             }
             if self.state == State::Waiting
-                && let Some(worker) = worker_of(&self.input[..self.length])
+                && let Some(answer) = Answer::read(&self.input[..self.length])
             {
-                self.length = 0;
-                let more = plan.mode == Mode::Keep;
-                self.state = if more { State::Asking } else { State::Answered };
-                return Step::Answer(worker);
+                (self.length, self.state) = (0, State::Answered);
+                return Step::Answer(answer);
             }
         }
     }
 }
 
-/// Who answered, once the answer is there as a whole.
-fn worker_of(input: &[u8]) -> Option<u32> {
-    let mut headers = [httparse::EMPTY_HEADER; 32];
-    let mut head = httparse::Response::new(&mut headers);
-    let Ok(httparse::Status::Complete(length)) = head.parse(input) else { return None };
-    let is_length = |header: &&httparse::Header<'_>| {
-        header.name.eq_ignore_ascii_case("content-length") && head.code == Some(200)
-    };
-    let promised = head.headers.iter().find(is_length)?.value;
-    let promised: usize = std::str::from_utf8(promised).ok()?.parse().ok()?;
-    let body = std::str::from_utf8(input.get(length..length + promised)?).ok()?;
-    body.strip_prefix("hello ")?.split_ascii_whitespace().next()?.parse().ok()
+/// Who answered, and whether the connection ends by that.
+struct Answer {
+    worker: u32,
+    is_last: bool,
+}
+
+impl Answer {
+    /// Once it is there as a whole.
+    fn read(input: &[u8]) -> Option<Self> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut head = httparse::Response::new(&mut headers);
+        let Ok(httparse::Status::Complete(length)) = head.parse(input) else { return None };
+        let header = |name: &str| {
+            let found = head.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+            found.and_then(|header| std::str::from_utf8(header.value).ok())
+        };
+        let promised: usize =
+            header("content-length").filter(|_| head.code == Some(200))?.parse().ok()?;
+        let body = std::str::from_utf8(input.get(length..length + promised)?).ok()?;
+        let worker = body.strip_prefix("hello ")?.split_ascii_whitespace().next()?.parse().ok()?;
+        let is_last = header("connection").is_some_and(|text| text.eq_ignore_ascii_case("close"));
+        Some(Self { worker, is_last })
+    }
 }

@@ -7,15 +7,25 @@ import statistics
 import subprocess
 import time
 
-from servers import BUILT, HERE, OURS, Server, children, is_here, load, now, private, spoken
+from processes import children, connections, is_stopped, now, private
+from servers import BUILT, HERE, OURS, Server, is_here, load, spoken
 
 # Which servers each takes, for a column to make sense.
-CONNECTIONS = ["shared", "round-robin", "c-shared", "c-rr", "c-rr-batch", "nginx", "node-none", "node-rr"]
-KEEP_ALIVE = ["shared", "round-robin", "c-shared", "c-rr", "nginx", "node-none", "node-rr"]
-BALANCE = ["shared", "round-robin", "c-shared", "c-exclusive", "c-rr", "nginx", "node-none", "node-rr"]
-KILLED = ["shared", "round-robin", "c-rr", "nginx", "node-rr"]
-SLOW = ["shared", "round-robin", "node-rr"]
-MEMORY = ["shared", "round-robin", "c-shared", "nginx", "node-rr"]
+HELLO = ["shared", "round-robin", "reuse-port"]
+C = ["c-shared", "c-rr", "c-reuseport"]
+NGINX = ["nginx", "nginx-reuseport"]
+NODE = ["node-none", "node-rr"]
+AXUM = ["axum-shared", "axum-round-robin", "axum-reuse-port", "axum-alone"]
+CONNECTIONS = [*HELLO, *C, "c-rr-batch", *NGINX, *NODE, "axum-alone", "actix", "go", "gunicorn"]
+KEEP_ALIVE = [*HELLO, *C, *NGINX, *NODE, *AXUM, "actix", "go"]
+BALANCE = [*HELLO, *C, "c-exclusive", *NGINX, *NODE]
+KILLED = [*HELLO, "c-rr", "c-reuseport", *NGINX, "node-rr", "gunicorn", "pm2"]
+SLOW = [*HELLO, "node-rr", "gunicorn", "pm2"]
+RELOAD = [*HELLO, *NGINX, "node-rr", "gunicorn", "pm2"]
+MEMORY = [*HELLO, "c-shared", "c-reuseport", *NGINX, "node-rr", "gunicorn"]
+SIZES = ["round-robin", "c-rr"]
+TWO = list(dict.fromkeys(CONNECTIONS + KEEP_ALIVE))
+FOUR = list(dict.fromkeys(BALANCE + MEMORY))
 
 PLACES = {
     "one at a time": dict(at_once=1, count=2000),
@@ -24,6 +34,12 @@ PLACES = {
     "256 held, paced": dict(at_once=256, mode="hold", rate=1000),
     "256 held, burst": dict(at_once=256, mode="hold"),
 }
+RELOADED = {
+    "new connections": dict(at_once=64),
+    "keep-alive": dict(at_once=64, mode="keep"),
+    "`/slow`": dict(at_once=256, path="/slow", rate=400),
+}
+MANY = [2, 50, 200, 500]
 
 
 def shuffled(names):
@@ -40,21 +56,20 @@ class Round:
 
     def connections(self):
         for name in shuffled(CONNECTIONS):
-            yield self.use(name, "connections", at_once=64)
+            yield self.use(self.two[name], "connections", at_once=64)
 
     def keep_alive(self):
         for name in shuffled(KEEP_ALIVE):
-            yield self.use(name, "requests", at_once=64, mode="keep")
+            yield self.use(self.two[name], "requests", at_once=64, mode="keep")
 
-    def use(self, name, unit, **options):
+    def use(self, server, unit, **options):
         """What one `unit` costs the server, in microseconds of CPU."""
-        server = self.two[name]
         before = server.cpu()
         said = load(server.port, seconds=self.seconds, **options)
         after = server.cpu()
         count = said[unit]
         used = {key: (after[key] - before[key]) / count for key in after}
-        return dict(name=name, rate=count / said["seconds"], failed=said["failed"], **used)
+        return dict(name=server.name, rate=count / said["seconds"], failed=said["failed"], **used)
 
     def balance(self):
         for name in shuffled(BALANCE):
@@ -67,7 +82,7 @@ class Round:
 
     def messages(self):
         yield dict(name="ours", **run(f"{OURS}/bench_messages"))
-        others = {"c": [f"{BUILT}/ipc", "epoll"], "node": ["node", f"{HERE}/node/ipc.js", "json"]}
+        others = {"c": [f"{BUILT}/ipc", "epoll"], "node": ["node", f"{HERE}/node/ipc.js"]}
         for name, command in others.items():
             if name == "node" and not is_here("node-rr"):
                 continue
@@ -90,17 +105,40 @@ class Round:
             said = lines("node", f"{HERE}/node/start.js", "1", "3", "net", PORT="0")
             yield dict(name="node", milliseconds=statistics.median(row["all_ms"] for row in said[1:]))
 
+    def preload(self):
+        for name in random.sample(["started", "preloaded"], 2):
+            said = run(f"{OURS}/bench_preload", name)
+            times = {key: statistics.median(said[key]) for key in ("online", "listening")}
+            yield dict(name=name, memory=said["memory"], **times)
+
     def many(self):
         yield dict(name="ours", each=run(f"{OURS}/bench_start", "200", "1")[0] / 200)
         for name in shuffled(["shared", "nginx", "c-shared"]):
             with Server(name, 200) as server:
                 yield dict(name=name, each=server.up / 200)
 
+    def sizes(self):
+        for workers in random.sample(MANY, len(MANY)):
+            rows = {"ours": run(f"{OURS}/bench_sizes", str(workers), "3" if workers == max(MANY) else "0"),
+                    "c": run(f"{BUILT}/many", str(workers))}
+            for name, server in zip(rows, SIZES):
+                with Server(server, workers) as many:
+                    handed = self.use(many, "connections", at_once=64)["master"]
+                yield dict(rows[name], name=name, workers=workers, handed=handed)
+
     def killed(self):
         for name in shuffled(KILLED):
             yield kill(name, "/", rate=500, at_once=256)
         for name in shuffled(SLOW):
-            yield kill(name, "/slow", rate=400, at_once=256)
+            yield kill(name, "/slow", rate=slow(name), at_once=256)
+
+    def reload(self):
+        for name in shuffled(RELOAD):
+            with Server(name, 2) as server:
+                for loaded, options in RELOADED.items():
+                    if can(name, loaded):
+                        rate = {"rate": slow(name)} if "rate" in options else {}
+                        yield reload(server, loaded, **dict(options, **rate))
 
     def memory(self):
         for name in shuffled(MEMORY):
@@ -110,13 +148,25 @@ class Round:
             yield dict(name=name, worker=statistics.median(map(private, workers)))
 
 
+def slow(name):
+    """Requests a second that take 50 ms each: gunicorn's two workers serve one at a time."""
+    return 25 if name == "gunicorn" else 400
+
+
+def can(name, loaded):
+    """nginx has nothing that takes a while, and gunicorn's workers keep no connection."""
+    return not (name.startswith("nginx") and "slow" in loaded or name == "gunicorn" and loaded == "keep-alive")
+
+
 def kill(name, path, **options):
-    """Kills one of two workers under load: when its replacement answers, and what fails."""
+    """Kills one of two workers under load: when its replacement answers, what it had in its hands,
+    and what fails."""
     with Server(name, 2) as server:
         old = children(server.pid)
         process = load(server.port, background=True, path=path, seconds=1.2, **options)
         try:
             time.sleep(0.5)  # so that it is busy
+            hands = held(old[0], server) if path == "/slow" else None
             killed = now()
             os.kill(old[0], signal.SIGKILL)
         finally:
@@ -125,7 +175,31 @@ def kill(name, path, **options):
     failed = said["failed"]
     hang = failed.pop("hang", 0)
     answer = min(first, default=None)
-    return dict(name=name, path=path, answer=answer, failed=sum(failed.values()), hang=hang)
+    return dict(name=name, path=path, answer=answer, failed=sum(failed.values()), hang=hang, hands=hands)
+
+
+def held(pid, server):
+    """Stops a worker, and counts what it has accepted."""
+    os.kill(pid, signal.SIGSTOP)
+    server.until(lambda: is_stopped(pid), 0)
+    return connections(pid, server.port)
+
+
+def reload(server, loaded, **options):
+    """A reload under load: what fails, and the slowest request."""
+    old = set(children(server.pid))
+    seconds = server.kind.reload_seconds
+    process = load(server.port, background=True, seconds=seconds, **options)
+    try:
+        time.sleep(0.2)
+        server.reload()
+        server.until(lambda: not old & set(children(server.pid)), 0.01)
+    finally:
+        said = spoken(process)
+    failed = said["failed"]
+    new = [pid for pid in said["workers"] if int(pid) not in old]
+    return dict(name=server.name, load=loaded, failed=sum(failed.values()), slowest=said["slowest"],
+                requests=said["requests"], new=len(new), kinds=failed)
 
 
 def lines(*command, **environment):
@@ -141,4 +215,7 @@ def run(*command):
     return lines(*command)[0]
 
 
-MEASURES = ["connections", "keep_alive", "balance", "messages", "handoff", "start", "many", "killed", "memory"]
+MEASURES = ["connections", "keep_alive", "balance", "messages", "handoff", "start", "preload", "many", "sizes",
+            "killed", "reload", "memory"]
+# These take long, and are taken in the first rounds only.
+LONG = ["preload", "many", "sizes", "killed", "reload"]

@@ -14,7 +14,7 @@ line { stroke: #cf222e; stroke-dasharray: 4 3; }
   line { stroke: #ff7b72; }
 }
 """
-OURS = ("shared", "round-robin", "reuse-port", "ours")
+OURS = ("shared", "round-robin", "reuse-port", "axum-shared", "axum-round-robin", "axum-reuse-port", "ours")
 
 
 def plot(path, title, bars):

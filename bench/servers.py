@@ -2,36 +2,76 @@
 import http.client
 import json
 import os
-import re
 import shutil
 import signal
 import socket
 import subprocess
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from processes import children, cpu, now, tree
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 OURS = ROOT / "target/release/examples"
 BUILT = ROOT / "target/bench"  # what is not Rust, and logs
+PM2 = HERE / "peers/node_modules/.bin"
 
-# name: (command, environment)
-SERVERS = {
-    "shared": ([f"{OURS}/hello", "127.0.0.1:{port}"], {"NODE_CLUSTER_SCHED_POLICY": "none"}),
-    "round-robin": ([f"{OURS}/hello", "127.0.0.1:{port}"], {"NODE_CLUSTER_SCHED_POLICY": "rr"}),
-    "c-shared": ([f"{BUILT}/prefork", "epollex-re", "{port}", "{workers}"], {}),
-    "c-exclusive": ([f"{BUILT}/prefork", "epollex", "{port}", "{workers}"], {}),
-    "c-rr": ([f"{BUILT}/prefork", "rr", "{port}", "{workers}"], {}),
-    "c-rr-batch": ([f"{BUILT}/prefork", "rrbatch", "{port}", "{workers}"], {}),
-    "nginx": (["nginx", "-c", f"{BUILT}/nginx-{{port}}.conf"], {}),
-    "node-none": (["node", f"{HERE}/node/cluster.js"], {"POLICY": "none"}),
-    "node-rr": (["node", f"{HERE}/node/cluster.js"], {"POLICY": "rr"}),
+
+@dataclass
+class Kind:
+    """A sort of server. What its command and its environment say in braces is filled in."""
+    command: list
+    environment: dict = field(default_factory=dict)
+    has_workers: bool = True  # processes; else it has threads
+    reload: list = None  # a command; else SIGHUP
+    reload_seconds: float = 1.0  # enough for a reload under load
+
+
+def ours(example, **environment):
+    return Kind([f"{OURS}/{example}", "127.0.0.1:{port}"], environment)
+
+
+def c(mode):
+    return Kind([f"{BUILT}/prefork", mode, "{port}", "{workers}"])
+
+
+def threads(*command):
+    return Kind(list(command), has_workers=False)
+
+
+POLICIES = {
+    "shared": {"NODE_CLUSTER_SCHED_POLICY": "none"},
+    "round-robin": {"NODE_CLUSTER_SCHED_POLICY": "rr"},
+    "reuse-port": {"CLUSTER_POLICY": "reuse-port"},
+}
+KINDS = {
+    **{policy: ours("hello", **environment) for policy, environment in POLICIES.items()},
+    **{f"axum-{policy}": ours("bench_axum", **environment) for policy, environment in POLICIES.items()},
+    "axum-alone": threads(f"{OURS}/bench_axum", "127.0.0.1:{port}", "alone"),
+    "c-shared": c("epollex-re"),
+    "c-exclusive": c("epollex"),
+    "c-rr": c("rr"),
+    "c-rr-batch": c("rrbatch"),
+    "c-reuseport": c("reuseport"),
+    "nginx": Kind(["nginx", "-c", f"{BUILT}/nginx-{{port}}.conf"]),
+    "nginx-reuseport": Kind(["nginx", "-c", f"{BUILT}/nginx-{{port}}.conf"]),
+    "node-none": Kind(["node", f"{HERE}/node/cluster.js"], {"POLICY": "none"}),
+    "node-rr": Kind(["node", f"{HERE}/node/cluster.js"], {"POLICY": "rr"}),
+    "actix": threads(f"{OURS}/bench_actix", "127.0.0.1:{port}"),
+    "go": threads(f"{BUILT}/go-hello"),
+    "gunicorn": Kind(["gunicorn", "-w", "{workers}", "-b", "127.0.0.1:{port}", "--chdir", f"{HERE}/peers",
+                      "--log-level", "warning", "wsgi:app"]),
+    "pm2": Kind([f"{PM2}/pm2-runtime", "start", f"{HERE}/peers/pm2.config.js"],
+                {"PM2_HOME": f"{BUILT}/pm2-{{port}}", "PM2_DISABLE_VERSION_CHECK": "true"},
+                reload=[f"{PM2}/pm2", "reload", "bench"], reload_seconds=2.0),
 }
 
 
 def is_here(name):
-    """Whether the program of a server is installed; all but Node and nginx are built."""
-    return shutil.which(SERVERS[name][0][0]) is not None
+    """Whether the program of a server is installed; most are built."""
+    return shutil.which(KINDS[name].command[0]) is not None
 
 
 def load(port, background=False, **options):
@@ -49,30 +89,26 @@ def spoken(process):
     return json.loads(output)
 
 
-def now():
-    """Milliseconds of the monotonic clock."""
-    return time.clock_gettime(time.CLOCK_MONOTONIC) * 1e3
-
-
 class Server:
     """A server that runs and is idle, until the end of a `with`."""
 
     def __init__(self, name, workers):
         self.name, self.workers, self.port = name, workers, free_port()
-        command, environment = SERVERS[name]
+        self.kind = KINDS[name]
+        if name.startswith("nginx"):
+            write_nginx(self.port, workers, "reuseport" if name == "nginx-reuseport" else "")
         values = {"port": self.port, "workers": workers}
-        if name == "nginx":
-            write_nginx(self.port, workers)
-        environment = dict(os.environ, PORT=str(self.port), WORKERS=str(workers), **environment)
+        given = {key: text.format(**values) for key, text in self.kind.environment.items()}
+        self.environment = dict(os.environ, PORT=str(self.port), WORKERS=str(workers), **given)
         self.log = open(BUILT / f"{name}.log", "w")
         self.start = now()
         self.process = subprocess.Popen(
-            [part.format(**values) for part in command],
-            env=environment, stdout=self.log, stderr=self.log,
+            [part.format(**values) for part in self.kind.command],
+            env=self.environment, stdout=self.log, stderr=self.log,
         )
         self.pid = self.process.pid
         try:
-            self.until(lambda: len(children(self.pid)) >= workers and self.answers(), 0.002)
+            self.until(self.serves, 0.002)
             self.up = now() - self.start
             self.until(self.is_idle, 0)
         except BaseException:
@@ -92,6 +128,10 @@ class Server:
                 raise RuntimeError(f"{self.name} does not serve: see {self.log.name}")
             time.sleep(pause)
 
+    def serves(self):
+        are_there = not self.kind.has_workers or len(children(self.pid)) >= self.workers
+        return are_there and self.answers()
+
     def answers(self):
         try:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
@@ -109,6 +149,13 @@ class Server:
     def cpu(self):
         """Microseconds of CPU so far: of the master, and of all processes."""
         return {"master": cpu(self.pid), "all": sum(map(cpu, tree(self.pid)))}
+
+    def reload(self):
+        """Has it replace all workers, which goes on."""
+        if self.kind.reload is None:
+            return os.kill(self.pid, signal.SIGHUP)
+        command = dict(env=self.environment, stdout=self.log, stderr=self.log)
+        subprocess.run(self.kind.reload, check=True, timeout=60, **command)
 
     def stop(self):
         workers = [os.pidfd_open(pid) for pid in tree(self.pid)[1:]]
@@ -133,38 +180,8 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def write_nginx(port, workers):
+def write_nginx(port, workers, reuseport):
     text = (HERE / "nginx.conf").read_text()
-    for key, value in {"PORT": port, "WORKERS": workers, "RUN": BUILT, "REUSEPORT": ""}.items():
+    for key, value in {"PORT": port, "WORKERS": workers, "RUN": BUILT, "REUSEPORT": reuseport}.items():
         text = text.replace(f"@{key}@", str(value))
     (BUILT / f"nginx-{port}.conf").write_text(text)
-
-
-def children(pid):
-    found = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += map(int, task.read_text().split())
-        except OSError:
-            pass  # the thread has ended
-    return found
-
-
-def tree(pid):
-    return [pid] + [other for child in children(pid) for other in tree(child)]
-
-
-def cpu(pid):
-    used = 0
-    for task in Path(f"/proc/{pid}/task").glob("*/schedstat"):
-        try:
-            used += int(task.read_text().split()[0])
-        except OSError:
-            pass
-    return used / 1e3
-
-
-def private(pid):
-    """KiB of memory that no other process shares."""
-    text = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return sum(map(int, re.findall(r"Private_(?:Clean|Dirty): +(\d+) kB", text)))

@@ -2,12 +2,9 @@
 //   prefork MODE PORT WORKERS
 // MODE: epollex      shared listener, EPOLLEXCLUSIVE, one accept per wake-up
 //       epollex-re   the same, and re-adds the listener every 16th accept (nginx >= 1.21.6)
-//       epoll        shared listener, plain level-triggered epoll (thundering herd)
-//       blocking     shared listener, blocking accept, one connection at a time
 //       reuseport    one SO_REUSEPORT listener per worker, epoll
 //       rr           master accepts, one fd per SCM_RIGHTS message, round-robin
 //       rrbatch      master accepts up to 64 per worker, one message per worker and turn
-//       rradapt      rr, but a worker with fewer open connections is preferred
 // The master forks a worker again when one dies. Prints READY.
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -39,8 +36,6 @@ static pid_t pids[MAXW];
 static char resp_keep[256], resp_close[256];
 static int n_keep, n_close;
 static struct conn { int len; char buf[1020]; } *conns;
-static volatile int *open_now; // shared: open connections per worker
-static int me;
 
 static void die(const char *m) { perror(m); exit(1); }
 
@@ -61,31 +56,27 @@ static void make_resp(void) {
   n_close = sprintf(resp_close, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s", n, body);
 }
 
-static void done(int fd) { close(fd); open_now[me * 16]--; }
-
 // 1: still open, 0: closed
 static int serve(int fd) {
   struct conn *c = &conns[fd];
   for (;;) {
     int n = recv(fd, c->buf + c->len, sizeof c->buf - c->len, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 1;
-    if (n <= 0) { done(fd); return 0; }
+    if (n <= 0) { close(fd); return 0; }
     c->len += n;
     if (!memmem(c->buf, c->len, "\r\n\r\n", 4)) {
-      if (c->len == sizeof c->buf) { done(fd); return 0; }
+      if (c->len == sizeof c->buf) { close(fd); return 0; }
       continue;
     }
     int cl = memmem(c->buf, c->len, "Connection: close", 17) != 0;
-    if (memmem(c->buf, c->len, "GET /slow", 9)) usleep(50000);
     c->len = 0;
-    if (send(fd, cl ? resp_close : resp_keep, cl ? n_close : n_keep, MSG_NOSIGNAL) < 0 || cl) { done(fd); return 0; }
+    if (send(fd, cl ? resp_close : resp_keep, cl ? n_close : n_keep, MSG_NOSIGNAL) < 0 || cl) { close(fd); return 0; }
     return 1;
   }
 }
 
 static void take(int ep, int fd) {
   if (fd >= MAXFD) { close(fd); return; }
-  open_now[me * 16]++;
   conns[fd].len = 0;
   if (serve(fd)) {
     struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
@@ -94,20 +85,9 @@ static void take(int ep, int fd) {
 }
 
 static void worker(int i) {
-  me = i;
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   make_resp();
   conns = mmap(0, sizeof(struct conn) * MAXFD, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  open_now[me * 16] = 0;
-  if (!strcmp(mode, "blocking")) {
-    for (;;) {
-      int fd = accept4(lfd, 0, 0, SOCK_CLOEXEC);
-      if (fd < 0) continue;
-      open_now[me * 16]++;
-      conns[fd].len = 0;
-      while (serve(fd)) {}
-    }
-  }
   int rr = !strncmp(mode, "rr", 2), ex = !strncmp(mode, "epollex", 7), re = !strcmp(mode, "epollex-re");
   int ep = epoll_create1(EPOLL_CLOEXEC), src = lfd, n_acc = 0;
   if (!strcmp(mode, "reuseport")) src = listener(1);
@@ -184,7 +164,6 @@ int main(int c, char **v) {
   if (c < 4) { fprintf(stderr, "usage: prefork MODE PORT WORKERS\n"); return 2; }
   mode = v[1]; port = atoi(v[2]); workers = atoi(v[3]);
   struct rlimit rl; getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl);
-  open_now = mmap(0, MAXW * 64, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   if (strcmp(mode, "reuseport")) lfd = listener(0);
   struct sigaction sa = {.sa_handler = on_term}; sigaction(SIGTERM, &sa, 0); sigaction(SIGINT, &sa, 0);
   sa.sa_handler = on_chld; sigaction(SIGCHLD, &sa, 0);
@@ -192,7 +171,7 @@ int main(int c, char **v) {
   for (int i = 0; i < workers; i++) spawn(i);
   clock_gettime(CLOCK_MONOTONIC, &b);
   printf("READY forked %d in %.3f ms\n", workers, (b.tv_sec - a.tv_sec) * 1e3 + (b.tv_nsec - a.tv_nsec) / 1e6); fflush(stdout);
-  int rr = !strncmp(mode, "rr", 2), batch = !strcmp(mode, "rrbatch"), adapt = !strcmp(mode, "rradapt"), next = 0;
+  int rr = !strncmp(mode, "rr", 2), batch = !strcmp(mode, "rrbatch"), next = 0;
   if (batch) fcntl(lfd, F_SETFL, fcntl(lfd, F_GETFL) | O_NONBLOCK);
   static int q[MAXW][BATCH], nq[MAXW];
   while (!stop) {
@@ -201,9 +180,7 @@ int main(int c, char **v) {
     if (!batch) {
       int fd = accept4(lfd, 0, 0, SOCK_NONBLOCK | SOCK_CLOEXEC);
       if (fd < 0) continue;
-      int w = next;
-      if (adapt) for (int k = 1; k < workers; k++) { int j = (next + k) % workers; if (open_now[j * 16] < open_now[w * 16]) w = j; }
-      send_fds(w, &fd, 1);
+      send_fds(next, &fd, 1);
       next = (next + 1) % workers;
       continue;
     }
