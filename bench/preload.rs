@@ -16,7 +16,7 @@ use std::{
 use cluster::{Event, Settings, Signal, Supervised, Supervisor, WorkerRef};
 use serde_json::json;
 
-const MEGABYTES: usize = 200;
+const MEGABYTES: u64 = 200;
 const WORKERS: usize = 4;
 const DEATHS: usize = 7;
 /// Meanwhile the mold makes its next copy.
