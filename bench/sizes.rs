@@ -15,7 +15,9 @@ use cluster::{Event, Policy, Settings, Signal, Supervised, Supervisor, Worker};
 use nix::time::{ClockId, clock_gettime};
 use serde_json::json;
 
-const MESSAGES: usize = 5000;
+const MESSAGES: usize = WAVE * 300;
+/// So many are on their way, so that what is counted is not how the master falls asleep.
+const WAVE: usize = 64;
 const DEATHS: usize = 20;
 
 type Result<T = ()> = std::result::Result<T, Box<dyn error::Error>>;
@@ -29,8 +31,8 @@ fn main() -> Result {
     let settings = Settings::new().policy(Policy::RoundRobin);
     let mut supervised = Supervisor::new(settings).workers(count).without_signals().start()?;
     listening(&mut supervised, count)?;
-    round(&mut supervised, MESSAGES)?; // warms up
-    let message = round(&mut supervised, MESSAGES)? / MESSAGES as f64;
+    round(&mut supervised)?; // warms up
+    let message = round(&mut supervised)? / MESSAGES as f64;
     let death = cost(|| deaths(&mut supervised))? / DEATHS as f64;
     let idle = cost(|| rest(&mut supervised, Duration::from_secs(seconds)))?;
     println!("{}", json!({ "message": message, "death": death, "idle": idle }));
@@ -58,13 +60,20 @@ fn listening(supervised: &mut Supervised, mut missing: usize) -> Result {
     Ok(())
 }
 
-/// Messages there and back, one at a time, each to the next worker.
-fn round(supervised: &mut Supervised, count: usize) -> Result<f64> {
+/// Messages there and back, each to the next worker.
+fn round(supervised: &mut Supervised) -> Result<f64> {
     let workers = supervised.master().workers();
+    let mut turns = workers.iter().cycle();
     cost(|| {
-        for worker in workers.iter().cycle().take(count) {
-            worker.send(&json!({ "cmd": "ping" }))?;
-            while !matches!(supervised.poll(None)?, Some(Event::Message { .. })) {}
+        for _ in 0..MESSAGES / WAVE {
+            for worker in turns.by_ref().take(WAVE) {
+                worker.send(&json!({ "cmd": "ping" }))?;
+            }
+            let mut missing = WAVE;
+            while missing > 0 {
+                let is_one = matches!(supervised.poll(None)?, Some(Event::Message { .. }));
+                missing -= usize::from(is_one);
+            }
         }
         Ok(())
     })
