@@ -170,10 +170,10 @@ fn workers_that_die_meanwhile_and_reloads_before_and_after() {
         let mut program = hello(&example("hello"), policy, 2);
         program.signal(SIGHUP);
         program.line("reloaded: generation 1");
+        wait_until("the new ones alone", || program.children().len() == 2);
+        let workers = program.children(); // the program on trial will be another child
         program.signal(SIGUSR2);
-        for pid in program.children() {
-            kill(pid, SIGKILL);
-        }
+        workers.into_iter().for_each(|pid| kill(pid, SIGKILL));
         program.line("upgraded: generation 2");
         program.signal(SIGHUP);
         program.line("reloaded: generation 3");
