@@ -1,4 +1,6 @@
 """What was to be reached, and whether it was."""
+from statistics import median
+
 from rows import text
 
 POLICIES = ("shared", "round-robin", "reuse-port")
@@ -43,6 +45,9 @@ def of_requests(rows):
     c, shared = rows.of(name="c-shared"), rows.of(name="shared")
     yield target("keep-alive requests for a second of CPU, × C", c.ratio(shared, "all"), 0.95, True)
     yield target("keep-alive requests/s, × C", shared.ratio(c, "rate"), 0.95, True)
+    for peer in ("nginx", "actix", "go"):
+        value = shared.ratio(rows.of(name=peer), "all")
+        yield target(f"CPU of a keep-alive request, `Shared`, × {peer}", value, 1)
     alone = rows.of(name="axum-alone")
     for policy in POLICIES:
         mine = rows.of(name=f"axum-{policy}")
@@ -79,15 +84,23 @@ def of_starts(rows):
 
 def of_sizes(rows):
     """What grows for C as well is the kernel's: so many processes to wake."""
-    ours, c = rows.of(name="ours"), rows.of(name="c")
-    many, some, few = (ours.of(workers=workers) for workers in (500, 50, 2))
-    there = c.of(workers=500)
-    yield target("the master's CPU for a connection, 500 workers, × C with 500", many.ratio(there, "handed"), 1.2)
-    yield target("the same for a message there and back", many.ratio(there, "message"), 1.5)
-    yield target("the same, 500 workers × 50 workers", many.ratio(some, "message"), 1.5)
-    yield target("the same for a death and a replacement, 500 workers × 2", many.ratio(few, "death"), 1.5)
+    ours = rows.of(name="ours")
+    many, few = (ours.of(workers=workers) for workers in (500, 2))
+    yield target("the master's CPU for a connection, from 2 to 500 workers: growth, × C's", growth(rows, "handed"), 1.2)
+    yield target("the same for a message there and back", growth(rows, "message"), 1.2)
+    yield target("the same for a death and a replacement: growth", many.ratio(few, "death"), 1.5)
     idle = many.median("idle")
     yield target("CPU of an idle master of 500 in 3 s: ms", idle and idle / 1e3, 1)
+
+
+def growth(rows, key):
+    """From 2 to 500 workers, of that of C: the median of the rounds."""
+    found = []
+    for _, taken in rows.each("round"):
+        def grown(name):
+            return taken.of(name=name, workers=500).ratio(taken.of(name=name, workers=2), key)
+        found.append(grown("ours") / grown("c"))
+    return median(found) if found else None
 
 
 def of_deaths(rows):
