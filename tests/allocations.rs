@@ -11,7 +11,7 @@ use std::{
 };
 
 use allocation_counter::measure;
-use cluster::{Address, Event, Master, Policy, Settings};
+use cluster::{Address, Event, Master, Policy, Result, Settings, Supervisor};
 use support::{PATIENCE, example, node, script};
 
 const CONNECTIONS: u64 = 500;
@@ -20,25 +20,33 @@ const CONNECTIONS: u64 = 500;
 /// under load a worker may seem to be stuck.
 const NOW_AND_THEN: u64 = 20;
 
+type Poll<'a> = &'a mut dyn FnMut(Duration) -> Result<Option<Event>>;
+
 fn start(settings: Settings) -> (Master, String) {
     let mut master = Master::new(settings).unwrap();
-    let (mut listening, mut place) = (0, String::new());
     (0..2).for_each(|_| drop(master.fork().unwrap()));
+    let place = place(&mut |timeout| master.poll(Some(timeout)));
+    (master, place)
+}
+
+/// Where two workers listen, once both do.
+fn place(poll: Poll<'_>) -> String {
+    let (mut listening, mut place) = (0, String::new());
     let deadline = Instant::now() + PATIENCE;
     while listening < 2 {
         assert!(Instant::now() < deadline, "two workers that listen");
         if let Some(Event::Listening { address: Address::Tcp(address), .. }) =
-            master.poll(Some(Duration::from_millis(100))).unwrap()
+            poll(Duration::from_millis(100)).unwrap()
         {
             (listening, place) = (listening + 1, format!("127.0.0.1:{}", address.port()));
         }
     }
-    (master, place)
+    place
 }
 
 /// Connections one after the other; what the master allocates meanwhile, and what the clients
 /// have heard.
-fn serve(master: &mut Master, client: impl FnMut() -> String + Send) -> (u64, Vec<String>) {
+fn serve(poll: Poll<'_>, client: impl FnMut() -> String + Send) -> (u64, Vec<String>) {
     let is_over = AtomicBool::new(false);
     let mut client = client;
     thread::scope(|scope| {
@@ -49,7 +57,7 @@ fn serve(master: &mut Master, client: impl FnMut() -> String + Send) -> (u64, Ve
         });
         let counted = measure(|| {
             while !is_over.load(SeqCst) && !clients.is_finished() {
-                let event = master.poll(Some(Duration::from_millis(10))).unwrap();
+                let event = poll(Duration::from_millis(10)).unwrap();
                 assert!(event.is_none(), "{event:?}");
             }
         });
@@ -72,8 +80,9 @@ fn connections_to_workers_of_ours_allocate_nothing() {
             let settings = Settings::new().exec(example("counting")).args([how]).policy(policy);
             let (mut master, address) = start(settings);
             let client = || hear(&address).unwrap();
-            serve(&mut master, client); // which takes the room that stays
-            let (in_master, counts) = serve(&mut master, client);
+            let poll: Poll<'_> = &mut |timeout| master.poll(Some(timeout));
+            serve(poll, client); // which takes the room that stays
+            let (in_master, counts) = serve(poll, client);
             assert!(in_master <= NOW_AND_THEN, "{policy:?}, {how}: {in_master} in the master");
             let counts: Vec<u64> = counts.iter().map(|text| text.trim().parse().unwrap()).collect();
             // Of two workers, each of which counts from its beginning on.
@@ -81,6 +90,19 @@ fn connections_to_workers_of_ours_allocate_nothing() {
             assert!(*most <= NOW_AND_THEN, "{policy:?}, {how}: {most} in a worker");
         }
     }
+}
+
+#[test]
+fn nor_under_a_supervisor() {
+    let settings = Settings::new().exec(example("counting")).policy(Policy::RoundRobin);
+    let supervisor = Supervisor::new(settings).workers(2).without_signals();
+    let mut supervised = supervisor.start().unwrap();
+    let poll: Poll<'_> = &mut |timeout| supervised.poll(Some(timeout));
+    let address = place(poll);
+    let client = || hear(&address).unwrap();
+    serve(poll, client);
+    let (in_master, _) = serve(poll, client);
+    assert!(in_master <= NOW_AND_THEN, "{in_master}");
 }
 
 /// A Node worker costs a message and a share of its connection, and no tree of JSON.
@@ -100,8 +122,9 @@ fn a_connection_to_a_node_worker_allocates_twice() {
         client.read_to_string(&mut text).unwrap();
         text
     };
-    serve(&mut master, client);
-    let (in_master, answers) = serve(&mut master, client);
+    let poll: Poll<'_> = &mut |timeout| master.poll(Some(timeout));
+    serve(poll, client);
+    let (in_master, answers) = serve(poll, client);
     assert!(answers.iter().all(|text| text.starts_with("HTTP/1.1 200")), "{answers:?}");
     assert!(in_master <= 2 * CONNECTIONS + NOW_AND_THEN, "{in_master} for {CONNECTIONS}");
 }

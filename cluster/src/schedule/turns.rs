@@ -3,15 +3,14 @@
 use std::{
     collections::{BTreeMap, VecDeque, btree_map::Entry},
     fmt,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use super::Candidate;
+use member::Member;
+pub(crate) use member::Standing;
 
-/// How long a worker that refused a connection is left alone, at first and at most. A Node
-/// worker cannot say when it has room again, so it is asked.
-const FIRST_REST: Duration = Duration::from_millis(1);
-const LONGEST_REST: Duration = Duration::from_millis(100);
+mod member;
 
 /// So many connections wait for one worker at most; more for the same go by turns.
 const LONGEST_QUEUE: usize = 64;
@@ -37,15 +36,6 @@ pub(crate) struct Turns<C> {
     candidates: Vec<Candidate>,
 }
 
-/// What is in a worker's lane.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Standing {
-    /// How many connections may be put into it.
-    pub(crate) credit: u32,
-    /// How many are in it.
-    pub(crate) coming: u64,
-}
-
 /// How a connection gets to its worker.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Next<C> {
@@ -53,22 +43,6 @@ pub(crate) enum Next<C> {
     Offer(u32),
     /// By the lane, and it is the worker's then.
     Lane(u32, C),
-}
-
-#[derive(Debug)]
-struct Member<C> {
-    holds: Option<(u64, C)>,
-    /// Present: it has a lane.
-    lane: Option<Standing>,
-    /// What a rule wants it to have as soon as it is free.
-    queue: VecDeque<C>,
-    /// How many it was handed and did not give back, and the fewest of the others when it came.
-    given: u64,
-    is_free: bool,
-    rests_until: Option<Instant>,
-    rest: Duration,
-    /// Goes as soon as it has said whether it takes what it holds.
-    is_leaving: bool,
 }
 
 /// A rule, and what it is to know.
@@ -82,25 +56,6 @@ pub(crate) struct Choice<'a, C> {
 impl<C> fmt::Debug for Choice<'_, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Choice")
-    }
-}
-
-impl<C> Member<C> {
-    fn begin_to_rest(&mut self, now: Instant) {
-        self.rests_until = Some(now + self.rest);
-        self.rest = (self.rest * 2).min(LONGEST_REST);
-    }
-
-    fn candidate(&self, id: u32, open: Option<u64>) -> Candidate {
-        let coming = self.queue.len() as u64;
-        let in_flight = self.lane.map_or(self.holds.is_some().into(), |lane| lane.coming);
-        let connections =
-            open.map_or(self.given, |open| open.saturating_add(in_flight)).saturating_add(coming);
-        let credit = match self.is_free {
-            true => self.lane.map_or(1, |lane| lane.credit.max(1)),
-            false => 0,
-        };
-        Candidate { id, credit, connections }
     }
 }
 
@@ -120,16 +75,7 @@ impl<C> Turns<C> {
     pub(crate) fn join(&mut self, worker: u32, has_lane: bool) {
         let fewest = self.members.values().map(|member| member.given).min();
         if let Entry::Vacant(place) = self.members.entry(worker) {
-            place.insert(Member {
-                holds: None,
-                lane: has_lane.then(Standing::default),
-                queue: VecDeque::new(),
-                given: fewest.unwrap_or(0),
-                is_free: false,
-                rests_until: None,
-                rest: FIRST_REST,
-                is_leaving: false,
-            });
+            place.insert(Member::new(has_lane, fewest.unwrap_or(0)));
             self.set_free(worker);
         }
     }
@@ -257,7 +203,7 @@ impl<C> Turns<C> {
     /// A worker takes what is in its lane.
     pub(crate) fn is_well(&mut self, worker: u32) {
         if let Some(member) = self.members.get_mut(&worker) {
-            member.rest = FIRST_REST;
+            member.is_well();
         }
     }
 
@@ -320,7 +266,7 @@ impl<C> Turns<C> {
             if member.is_leaving {
                 return self.leave(worker);
             }
-            member.rest = FIRST_REST;
+            member.is_well();
             self.set_free(worker);
         }
     }

@@ -159,6 +159,9 @@ impl Policy {
     /// Of the generations that finish what they have only the last few may take their time.
     pub(super) fn hurry_old_generations(&mut self, now: Instant) {
         let leaving = self.workers.values().filter(|one| one.is_leaving());
+        if leaving.clone().next().is_none() {
+            return;
+        }
         let generations: BTreeSet<u64> = leaving.map(|one| one.generation).collect();
         let surplus = generations.len().saturating_sub(DRAINING_GENERATIONS);
         let Some(&last) = generations.iter().nth(surplus.wrapping_sub(1)) else { return };
