@@ -1,4 +1,5 @@
-//! The same for programs that run on tokio: the worker's side, and a master in a runtime.
+//! The same for programs that run on tokio: the worker's side, children, and a master in a
+//! runtime.
 //!
 //! ```no_run
 //! use cluster::{Event, Master, Settings};
@@ -32,6 +33,9 @@ use std::{
 
 use tokio::io::unix::AsyncFd;
 
+mod child;
+
+pub use child::Child;
 pub use worker_api::with_tokio::*;
 
 use crate::{Event, Result, sys::watch};

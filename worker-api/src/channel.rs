@@ -29,7 +29,7 @@ use crate::{
 /// [`try_recv`](Self::try_recv) has work; call that until it gives `None`.
 #[derive(Clone, Debug)]
 pub struct Channel {
-    endpoint: Arc<Endpoint<NoRouter>>,
+    pub(crate) endpoint: Arc<Endpoint<NoRouter>>,
 }
 
 impl Channel {

@@ -275,6 +275,12 @@ impl Child {
         }
     }
 
+    /// When it is killed for its command's timeout.
+    #[cfg(feature = "tokio")]
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        self.limits.deadline
+    }
+
     fn connected(&self) -> Result<&Channel> {
         self.channel.as_ref().ok_or(Error::Worker(worker_api::Error::Disconnected))
     }

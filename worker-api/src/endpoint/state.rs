@@ -246,7 +246,7 @@ impl<R: Router> State<R> {
     }
 
     /// Whether there is room for what may come in.
-    pub(super) fn reads(&self) -> bool {
+    pub(crate) fn reads(&self) -> bool {
         self.unread < MOST_UNREAD
     }
 

@@ -1,7 +1,8 @@
 //! The same for programs that run on tokio.
 //!
-//! [`Worker::into_tokio`](crate::Worker::into_tokio) and
-//! [`Listener::into_tokio`](crate::Listener::into_tokio) lead here, called in a runtime with
+//! [`Worker::into_tokio`](crate::Worker::into_tokio),
+//! [`Listener::into_tokio`](crate::Listener::into_tokio) and
+//! [`Channel::into_tokio`](crate::Channel::into_tokio) lead here, called in a runtime with
 //! I/O. Only the look-up of a host name blocks, and a future that is dropped loses no message,
 //! no connection and no datagram.
 //!
@@ -27,6 +28,7 @@
 //! # }
 //! ```
 
+mod channel;
 mod connection;
 mod departure;
 mod driver;
@@ -35,8 +37,10 @@ mod listener;
 mod serve;
 mod stream;
 mod udp;
+mod views;
 mod worker;
 
+pub use channel::Channel;
 pub use connection::Connection;
 pub use listener::Listener;
 pub use stream::Stream;

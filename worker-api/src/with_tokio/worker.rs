@@ -1,22 +1,14 @@
 //! This process as a worker, in a task.
 
-use std::{
-    io,
-    os::fd::{AsFd, OwnedFd},
-    sync::Arc,
-};
+use std::{io, sync::Arc};
 
 use serde::Serialize;
-use tokio::{
-    io::{Interest, unix::AsyncFd},
-    task::spawn_blocking,
-};
+use tokio::task::spawn_blocking;
 
-use super::{Listener, UdpSocket, departure::Departure, driver};
+use super::{Listener, UdpSocket, departure::Departure, driver, views::Views};
 use crate::{
     Counter, Error, Handle, ListenOptions, Message, Result, Serialization, ToAddress,
     structured::Value,
-    sys::watch,
     wire::{Rider, pack},
 };
 
@@ -27,14 +19,12 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Worker {
     worker: crate::Worker,
-    views: Arc<Views>,
+    desk: Arc<Desk>,
 }
 
-/// What tasks wait on, each for one purpose: who finds nothing may call it empty.
 #[derive(Debug)]
-struct Views {
-    inbox: AsyncFd<OwnedFd>,
-    written: AsyncFd<OwnedFd>,
+struct Desk {
+    views: Views,
     departure: Departure,
 }
 
@@ -50,20 +40,18 @@ impl crate::Worker {
     /// Outside a tokio runtime with I/O.
     #[track_caller]
     pub fn into_tokio(self) -> Result<Worker> {
-        let views = Views::of(&self).map_err(|source| Error::Channel { source })?;
-        Ok(Worker { worker: self, views: Arc::new(views) })
+        let desk = Desk::of(&self).map_err(|source| Error::Channel { source })?;
+        Ok(Worker { worker: self, desk: Arc::new(desk) })
     }
 }
 
-impl Views {
+impl Desk {
     #[track_caller]
     fn of(worker: &crate::Worker) -> io::Result<Self> {
-        let endpoint = &worker.core.endpoint;
-        let inbox = watch(endpoint.as_fd(), Interest::READABLE)?;
-        let written = watch(endpoint.written(), Interest::READABLE)?;
+        let views = Views::of(&worker.core.endpoint)?;
         let departure = Departure::of(worker.clone())?;
         driver::start(&worker.core)?;
-        Ok(Self { inbox, written, departure })
+        Ok(Self { views, departure })
     }
 }
 
@@ -178,15 +166,7 @@ impl Worker {
     }
 
     async fn write(&self, message: Vec<u8>, rider: Option<Rider>) -> Result<()> {
-        let endpoint = &self.worker.core.endpoint;
-        endpoint.try_send(message, rider)?;
-        while !endpoint.lock().write_out()? {
-            let mut guard = self.views.written.readable().await?;
-            if !endpoint.lock().is_written() {
-                guard.clear_ready();
-            }
-        }
-        Ok(())
+        self.desk.views.write(&self.worker.core.endpoint, message, rider).await
     }
 
     /// Waits for the next message of the master. `None`: the channel is closed. Safe to
@@ -199,21 +179,15 @@ impl Worker {
     ///
     /// As [`crate::Worker::recv`].
     pub async fn recv(&self) -> Result<Option<Message>> {
-        loop {
-            let mut guard = self.views.inbox.readable().await?;
-            let closed = self.worker.core.endpoint.lock().ended().is_some();
-            match self.worker.try_recv()? {
-                None if !closed => guard.clear_ready(),
-                message => return Ok(message),
-            }
-        }
+        let endpoint = &self.worker.core.endpoint;
+        self.desk.views.receive(endpoint, || self.worker.try_recv()).await
     }
 
     /// Waits until this worker is to end: told to, on its own wish, or because the master
     /// went. For axum's `with_graceful_shutdown` and the like.
     pub fn disconnecting(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
-        let views = Arc::clone(&self.views);
-        async move { views.departure.wait().await }
+        let desk = Arc::clone(&self.desk);
+        async move { desk.departure.wait().await }
     }
 
     /// Waits until no connection is left. Without a bound: a client may stay for ever. Safe to
