@@ -81,7 +81,9 @@ class Round:
                 yield dict(name=name, place=place, worst=max(counts) / mean, counts=counts, failed=failed)
 
     def messages(self):
-        yield dict(name="ours", **run(f"{OURS}/bench_messages"))
+        said = run(f"{OURS}/bench_messages")
+        yield dict(name="ours", **said["single"])
+        yield dict(name="ours, many in a write", one_by_one=None, **said["batched"])
         others = {"c": [f"{BUILT}/ipc", "epoll"], "node": ["node", f"{HERE}/node/ipc.js"]}
         for name, command in others.items():
             if name == "node" and not is_here("node-rr"):
@@ -89,6 +91,9 @@ class Round:
             said = run(*command)
             names = {"one_by_one": "rt_s", "many": "rt64_s", "one_way": "oneway_s"}
             yield dict(name=name, **{ours: said[theirs] for ours, theirs in names.items()})
+            if name == "c":
+                batched = said["oneway_batched_s"]
+                yield dict(name="c, many in a write", one_by_one=None, many=None, one_way=batched)
 
     def handoff(self):
         yield dict(name="ours", **run(f"{OURS}/bench_handoff"))

@@ -4,8 +4,14 @@
 use std::{net::TcpStream, os::unix::net::UnixStream, thread};
 
 use criterion::{Criterion, criterion_group, criterion_main};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use worker_api::{Address, Channel, Handle};
+
+#[derive(Deserialize, Serialize)]
+struct Note {
+    id: u32,
+}
 
 /// A message to another thread and back.
 fn round_trip(criterion: &mut Criterion) {
@@ -29,6 +35,12 @@ fn round_trip(criterion: &mut Criterion) {
             });
         });
     }
+    group.bench_function("short message, there and back, typed", |bencher| {
+        bencher.iter(|| {
+            here.send(&Note { id: 1 }).unwrap();
+            here.recv_as::<Note>().unwrap().unwrap().value.id
+        });
+    });
     let (socket, _peer) = UnixStream::pair().unwrap();
     let mut socket = Some(Handle::from(socket));
     group.bench_function("socket, there and back", |bencher| {

@@ -10,13 +10,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{
     Handle, Message, Result, Serialization,
     endpoint::{Endpoint, NoRouter},
     latch::{Latch, Signal},
     ledger::Holder,
+    letter::{Content, Letter, Read},
     source::fd_source,
     structured::Value,
     wire::{Sockets, pack, pack_listed},
@@ -95,6 +96,16 @@ impl Channel {
         self.endpoint.send(message, Some(rider))
     }
 
+    /// Sends messages with as few writes as their length allows, and waits until the system has
+    /// them. For those who have many: each takes a fraction of the time of [`send`](Self::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send); those before the one that cannot be said are sent.
+    pub fn send_many<T: Serialize>(&self, messages: impl IntoIterator<Item = T>) -> Result<()> {
+        self.endpoint.send_many(messages)
+    }
+
     /// Sends a message without waiting. `false`: the other side does not keep up (128 KiB or
     /// more are queued); the rest is written by whoever receives or sends next.
     ///
@@ -114,7 +125,18 @@ impl Channel {
     /// also `Decode` for a message that is none here, say with an object inside itself: the next
     /// call gives the next one.
     pub fn recv(&self) -> Result<Option<Message>> {
-        Ok(self.hand_out(self.endpoint.receive(None)?.flatten()))
+        self.open(self.endpoint.receive(None)?, Content::value)
+    }
+
+    /// As [`recv`](Self::recv), in a type of one's own, read straight from the text: several
+    /// times cheaper than a tree of JSON.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and [`Error::Decode`](crate::Error::Decode) for a message of another shape, which is
+    /// lost, its socket with it: the next call gives the next one.
+    pub fn recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        self.open(self.endpoint.receive(None)?, Content::parse)
     }
 
     /// The next message if one is there now.
@@ -123,7 +145,41 @@ impl Channel {
     ///
     /// As [`recv`](Self::recv).
     pub fn try_recv(&self) -> Result<Option<Message>> {
-        Ok(self.hand_out(self.endpoint.try_receive()?))
+        self.open(self.endpoint.try_receive()?, Content::value)
+    }
+
+    /// As [`try_recv`](Self::try_recv), in a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_as`](Self::recv_as).
+    pub fn try_recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        self.open(self.endpoint.try_receive()?, Content::parse)
+    }
+
+    /// Waits for messages and adds those that have come, at most so many, to the buffer; how
+    /// many. 0: the channel is closed, or `limit` is 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_as`](Self::recv_as). What came before the message that cannot be read is in the
+    /// buffer.
+    pub fn recv_many<T: DeserializeOwned>(
+        &self,
+        buffer: &mut Vec<Message<T>>,
+        limit: usize,
+    ) -> Result<usize> {
+        let mut count = 0;
+        while count < limit {
+            let letter = match count {
+                0 => self.endpoint.receive(None)?,
+                _ => self.endpoint.fetched()?,
+            };
+            let Some(message) = self.open(letter, Content::parse)? else { break };
+            buffer.push(message);
+            count += 1;
+        }
+        Ok(count)
     }
 
     /// Waits for the next message at most so long. `None`: not in time, or closed.
@@ -133,11 +189,13 @@ impl Channel {
     /// As [`recv`](Self::recv).
     pub fn recv_timeout(&self, timeout: Duration) -> Result<Option<Message>> {
         let deadline = Instant::now().checked_add(timeout);
-        Ok(self.hand_out(self.endpoint.receive(deadline)?.flatten()))
+        self.open(self.endpoint.receive(deadline)?, Content::value)
     }
 
-    fn hand_out(&self, message: Option<Message>) -> Option<Message> {
-        message.map(|message| message.entered(&self.endpoint))
+    fn open<T>(&self, letter: Option<Letter>, read: Read<T>) -> Result<Option<Message<T>>> {
+        let Some(letter) = letter else { return Ok(None) };
+        let opened = letter.open(read, &self.endpoint);
+        opened.map(Some).map_err(|error| self.endpoint.cannot_read(error))
     }
 
     /// Whether it is the same end.

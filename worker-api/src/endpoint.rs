@@ -1,7 +1,7 @@
 //! A channel with its lock and its waiting: what a plain channel and a worker share.
 
 use std::{
-    io,
+    io, mem,
     ops::{Deref, DerefMut},
     os::{
         fd::{AsFd, BorrowedFd},
@@ -12,15 +12,20 @@ use std::{
 };
 
 use nix::{poll::PollFlags, sys::eventfd::EventFd};
+use serde::Serialize;
 
 use crate::{
-    Error, Message, Result, Serialization,
+    Error, Result, Serialization,
     latch::{Latch, Signal, wait},
+    letter::{Letter, unreadable},
     wire::{Attachment, Cluster, HIGH_WATER, LONGEST_LINE, Link, Rider},
 };
 
 mod port;
 mod state;
+
+/// Of many small messages so much is written at a time: 64 KiB.
+const BATCH: usize = 1 << 16;
 
 pub(crate) use port::Port;
 pub(crate) use state::State;
@@ -136,7 +141,7 @@ impl<R: Router> Endpoint<R> {
     ) -> io::Result<Option<T>> {
         let mut state = self.lock();
         loop {
-            loop {
+            while state.is_to_look() {
                 if let Some(found) = done(&mut state) {
                     return Ok(Some(found));
                 }
@@ -153,6 +158,7 @@ impl<R: Router> Endpoint<R> {
             let in_time = self.wait(latch, is_writing, deadline);
             state = self.lock();
             state.waiting -= 1;
+            state.woken();
             if !in_time? {
                 return Ok(None);
             }
@@ -166,14 +172,28 @@ impl<R: Router> Endpoint<R> {
         wait(&[(latch.as_fd(), PollFlags::POLLIN), (self.socket(), PollFlags::POLLOUT)], deadline)
     }
 
-    /// Waits for the next user message; the outer `None` if the deadline came first, the inner
-    /// one if the channel is closed.
-    pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Option<Message>>> {
-        self.serve_until(&self.latch, deadline, State::take)?.transpose()
+    /// Waits for the next user message; `None` if the deadline came first, or if the channel is
+    /// closed.
+    pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Letter>> {
+        Ok(self.serve_until(&self.latch, deadline, State::take)?.transpose()?.flatten())
+    }
+
+    /// The next user message of those that have been fetched.
+    pub(crate) fn fetched(&self) -> Result<Option<Letter>> {
+        self.lock().take_one().transpose()
+    }
+
+    /// What to say of a message that cannot be read. One that is no JSON ends the channel.
+    pub(crate) fn cannot_read(&self, error: serde_json::Error) -> Error {
+        if !error.is_data() {
+            log::warn!("the channel is given up: {error}");
+            self.lock().give_up();
+        }
+        unreadable(error)
     }
 
     /// The next user message if there is one now.
-    pub(crate) fn try_receive(&self) -> Result<Option<Message>> {
+    pub(crate) fn try_receive(&self) -> Result<Option<Letter>> {
         let mut state = self.lock();
         loop {
             if let Some(taken) = state.take() {
@@ -206,6 +226,20 @@ impl<R: Router> Endpoint<R> {
             state = self.lock();
         }
         Ok(())
+    }
+
+    /// Sends messages together, [`BATCH`] bytes or some more at a time.
+    pub(crate) fn send_many<T: Serialize>(
+        &self,
+        messages: impl IntoIterator<Item = T>,
+    ) -> Result<()> {
+        let mut batch = Vec::new();
+        let encoded = messages.into_iter().try_for_each(|message| {
+            batch.append(&mut self.serialization.encode(&message)?);
+            if batch.len() < BATCH { Ok(()) } else { self.send(mem::take(&mut batch), None) }
+        });
+        let sent = if batch.is_empty() { Ok(()) } else { self.send(batch, None) };
+        encoded.and(sent)
     }
 
     /// Stops sending; the channel closes once all is written and acknowledged. Never waits.

@@ -32,6 +32,7 @@ mod handle;
 mod inquiries;
 mod latch;
 mod ledger;
+mod letter;
 mod listener;
 mod message;
 mod mold;

@@ -1,48 +1,39 @@
 //! A message between two processes.
 
-use std::sync::Arc;
-
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
 
-use crate::{
-    Connection, Error, Handle, Result,
-    connection::Ticket,
-    ledger::{Entry, Holder},
-    structured,
-};
+use crate::{Connection, Error, Handle, Result, connection::Ticket, ledger::Entry, structured};
 
 /// A message from the other process, and the socket that came with it.
 #[non_exhaustive]
 #[derive(Debug)]
-pub struct Message {
+pub struct Message<T = Value> {
     /// What it says; on an advanced channel as far as JSON can say it
     /// ([`structured::Value::to_json`]).
-    pub value: Value,
+    pub value: T,
     /// The socket that came with it.
     pub handle: Option<Handle>,
-    structured: Option<structured::Value>,
-    /// Under which its sender counts the socket, until the entry takes it.
-    pub(crate) key: Option<String>,
+    pub(crate) structured: Option<Box<structured::Value>>,
     pub(crate) entry: Option<Entry>,
 }
 
-impl Message {
+impl<T> Message<T> {
     /// A message as it was received, for those who build a master.
-    pub fn new(value: Value, handle: Option<Handle>) -> Self {
-        Self { value, handle, structured: None, key: None, entry: None }
+    pub fn new(value: T, handle: Option<Handle>) -> Self {
+        Self { value, handle, structured: None, entry: None }
     }
 
     /// All that it says, on a channel with
     /// [`Serialization::Advanced`](crate::Serialization::Advanced); `None` on one that speaks
     /// JSON, where [`value`](Self::value) is all.
     pub fn structured(&self) -> Option<&structured::Value> {
-        self.structured.as_ref()
+        self.structured.as_deref()
     }
 
     /// As [`structured`](Self::structured), for good.
     pub fn into_structured(self) -> Option<structured::Value> {
-        self.structured
+        self.structured.map(|value| *value)
     }
 
     /// The connection that came with it, if one did. It is none of a worker's own
@@ -59,13 +50,9 @@ impl Message {
             _ => None,
         }
     }
+}
 
-    /// Enters its socket in the books of who received it.
-    pub(crate) fn entered<H: Holder + 'static>(mut self, holder: &Arc<H>) -> Self {
-        self.entry = self.key.take().map(|key| Entry::new(key, holder));
-        self
-    }
-
+impl Message {
     /// The [`value`](Self::value) in a type of one's own, without a copy of its texts. What JSON
     /// cannot say is in [`structured`](Self::structured) alone.
     ///
@@ -83,16 +70,8 @@ impl From<Value> for Message {
     }
 }
 
-impl From<structured::Value> for Message {
-    fn from(value: structured::Value) -> Self {
-        let mut message = Self::new(value.to_json(), None);
-        message.structured = Some(value);
-        message
-    }
-}
-
 /// The value alone: so a relay can send the message on.
-impl Serialize for Message {
+impl<T: Serialize> Serialize for Message<T> {
     fn serialize<S: Serializer>(&self, output: S) -> Result<S::Ok, S::Error> {
         self.value.serialize(output)
     }

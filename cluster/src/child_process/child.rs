@@ -6,7 +6,7 @@ use super::{
     job::Job,
 };
 use crate::{Error, Result, Signal};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use std::{
     ffi::{OsStr, OsString},
     io,
@@ -248,6 +248,15 @@ impl Child {
     /// [`Error::Worker`] if the channel fails or there is none.
     pub fn recv(&self) -> Result<Option<Message>> {
         Ok(self.connected()?.recv()?)
+    }
+
+    /// As [`recv`](Self::recv), in a type of one's own; see [`Channel::recv_as`].
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Self::recv), and for a message of another shape.
+    pub fn recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        Ok(self.connected()?.recv_as()?)
     }
 
     /// A message that has arrived; `None` if there is none now.

@@ -1,8 +1,10 @@
 //! What comes in over a worker's channel.
 
 use worker_api::{
-    Error as WorkerError, Message,
-    wire::{Act, Attachment, Cluster, Fill, Packet, Received, Reply, Rider, Sockets, unpack},
+    Error as WorkerError,
+    wire::{
+        Act, Attachment, Cluster, Fill, Letter, Packet, Received, Reply, Rider, Sockets, unpack,
+    },
 };
 
 use super::Master;
@@ -78,6 +80,7 @@ impl Master {
         attachment: Attachment,
     ) -> worker_api::Result<()> {
         match packet {
+            Packet::Unread(text) => self.heard_of_user(worker, text, attachment)?,
             Packet::User(value) => self.heard_of_user(worker, value, attachment)?,
             Packet::Structured(value) => self.heard_of_user(worker, value, attachment)?,
             Packet::Unreadable(error) => {
@@ -99,11 +102,11 @@ impl Master {
     fn heard_of_user(
         &mut self,
         worker: &WorkerRef,
-        message: impl Into<Message>,
+        content: impl Into<Letter>,
         attachment: Attachment,
     ) -> worker_api::Result<()> {
-        if let Some(message) = unpack(message, attachment)? {
-            self.report(Event::Message { worker: worker.clone(), message });
+        if let Some(letter) = unpack(content, attachment)? {
+            self.report(Event::Message { worker: worker.clone(), message: letter.read()? });
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::{
     process::ExitStatus,
 };
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::{io::unix::AsyncFd, net::UnixStream, task::spawn_blocking, time::timeout_at};
 use worker_api::{Handle, Message, structured::Value, with_tokio::Channel};
 
@@ -185,6 +185,15 @@ impl Child {
     /// As [`Child::recv`](child_process::Child::recv).
     pub async fn recv(&self) -> Result<Option<Message>> {
         Ok(self.connected()?.recv().await?)
+    }
+
+    /// As [`recv`](Self::recv), in a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Child::recv_as`](child_process::Child::recv_as).
+    pub async fn recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        Ok(self.connected()?.recv_as().await?)
     }
 
     fn connected(&self) -> Result<&Channel> {

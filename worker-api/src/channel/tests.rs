@@ -9,6 +9,8 @@ use std::{
     thread,
 };
 
+mod reading;
+
 fn pair() -> (Channel, Channel) {
     let (one, other) = UnixStream::pair().unwrap();
     (Channel::from_stream(one).unwrap(), Channel::from_stream(other).unwrap())

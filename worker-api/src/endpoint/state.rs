@@ -7,10 +7,11 @@ use super::{
     port::{Port, Stage},
 };
 use crate::{
-    Error, Message, Result,
+    Error, Result,
     inquiries::Inquiries,
     latch::{Latch, Signal},
     ledger::Ledger,
+    letter::Letter,
     wire::{Attachment, Fill, Link, Packet, Received, Rider, Sockets, unpack},
 };
 
@@ -25,7 +26,7 @@ pub(crate) struct State<R> {
     pub(crate) port: Port,
     pub(crate) router: R,
     /// User messages, or why one cannot be read, each with its length.
-    inbox: VecDeque<(Result<Message>, u64)>,
+    inbox: VecDeque<(Result<Letter>, u64)>,
     unread: u64,
     /// Sockets that the other side has sent.
     ledger: Ledger,
@@ -37,6 +38,9 @@ pub(crate) struct State<R> {
     ready: Signal,
     latch: Arc<Latch>,
     watches_writing: bool,
+    /// The last read brought one message at most: the other side waits for us, rather than we
+    /// for it, and has written nothing more yet.
+    takes_turns: bool,
     /// Threads that wait.
     pub(super) waiting: usize,
     /// A foreign loop may wait.
@@ -63,6 +67,7 @@ impl<R: Router> State<R> {
             ready,
             latch,
             watches_writing: false,
+            takes_turns: false,
             waiting: 0,
             is_watched: false,
         }
@@ -94,12 +99,18 @@ impl<R: Router> State<R> {
     }
 
     fn dispatch(&mut self) -> Result<(), Option<Error>> {
+        let mut count = 0;
         loop {
             let from = self.port.link.position();
-            let Some(received) = self.port.link.next_received()? else { return Ok(()) };
+            let Some(received) = self.port.link.next_sorted()? else {
+                self.takes_turns = count <= 1;
+                return Ok(());
+            };
+            count += 1;
             let Received::Message { packet, attachment } = received else { continue };
             let length = self.port.link.position() - from;
             match packet {
+                Packet::Unread(text) => self.unpack(text, attachment, length)?,
                 Packet::User(value) => self.unpack(value, attachment, length)?,
                 Packet::Structured(value) => self.unpack(value, attachment, length)?,
                 Packet::Unreadable(error) => self.deliver(Err(error.into()), length),
@@ -113,26 +124,26 @@ impl<R: Router> State<R> {
 
     fn unpack(
         &mut self,
-        message: impl Into<Message>,
+        content: impl Into<Letter>,
         attachment: Attachment,
         length: u64,
     ) -> Result<()> {
-        if let Some(message) = unpack(message, attachment)? {
-            self.deliver(Ok(message), length);
+        if let Some(letter) = unpack(content, attachment)? {
+            self.deliver(Ok(letter), length);
         }
         Ok(())
     }
 
-    fn deliver(&mut self, message: Result<Message>, length: u64) {
+    fn deliver(&mut self, letter: Result<Letter>, length: u64) {
         if self.unread > 0 && self.unread + length > MOST_UNREAD {
             log::error!("dropped a message: nobody receives those that came before it");
             return;
         }
-        if let Ok(Message { key: Some(key), .. }) = &message {
+        if let Ok(Letter { key: Some(key), .. }) = &letter {
             self.ledger.opened(key);
         }
         self.unread += length;
-        self.inbox.push_back((message, length));
+        self.inbox.push_back((letter, length));
     }
 
     fn heard_of_sockets(&mut self, news: &Sockets) {
@@ -245,20 +256,42 @@ impl<R: Router> State<R> {
         self.port.link.is_idle()
     }
 
+    /// Whether to read before a wait is worth its system call. After one it is.
+    pub(super) fn is_to_look(&self) -> bool {
+        !self.takes_turns
+    }
+
+    pub(super) fn woken(&mut self) {
+        self.takes_turns = false;
+    }
+
     /// Whether there is room for what may come in.
     pub(crate) fn reads(&self) -> bool {
         self.unread < MOST_UNREAD
     }
 
-    pub(super) fn take(&mut self) -> Option<Result<Option<Message>>> {
-        if let Some((message, length)) = self.inbox.pop_front() {
-            self.unread -= length;
-            return Some(message.map(Some));
+    pub(super) fn take(&mut self) -> Option<Result<Option<Letter>>> {
+        if let Some(letter) = self.take_one() {
+            return Some(letter.map(Some));
         }
         if let Some(failure) = self.failure.take() {
             return Some(Err(failure));
         }
         self.port.news = false;
         self.port.is_closed().then_some(Ok(None))
+    }
+
+    /// The next letter of those that have been fetched.
+    pub(super) fn take_one(&mut self) -> Option<Result<Letter>> {
+        let (letter, length) = self.inbox.pop_front()?;
+        self.unread -= length;
+        Some(letter)
+    }
+
+    /// The other side wrote rubbish: nothing more is taken of it.
+    pub(super) fn give_up(&mut self) {
+        self.inbox.clear();
+        self.unread = 0;
+        self.close(None);
     }
 }

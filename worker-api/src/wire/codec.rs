@@ -201,12 +201,14 @@ impl Inflow {
         }
     }
 
-    pub(super) fn next_packet(&mut self) -> Result<Option<Packet>> {
+    /// The next message; `read` reads a line of JSON.
+    pub(super) fn next_packet(
+        &mut self,
+        read: impl FnOnce(&[u8]) -> Result<Packet>,
+    ) -> Result<Option<Packet>> {
         let too_long = |_| Error::protocol("a message is too long");
         match self {
-            Self::Json(lines) => {
-                lines.next_line().map_err(too_long)?.map(Packet::decode).transpose()
-            }
+            Self::Json(lines) => lines.next_line().map_err(too_long)?.map(read).transpose(),
             Self::Advanced(values) => {
                 values.next_frame().map_err(too_long)?.map(Packet::decode_advanced).transpose()
             }

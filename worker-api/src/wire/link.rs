@@ -191,7 +191,16 @@ impl Link {
     ///
     /// [`Error::Decode`] and [`Error::Protocol`]: the channel cannot be used any more.
     pub fn next_received(&mut self) -> Result<Option<Received>> {
-        let Some(packet) = self.inflow.next_packet()? else { return Ok(None) };
+        self.next_read(Packet::decode)
+    }
+
+    /// As [`next_received`](Self::next_received), but messages of the user are not read yet.
+    pub(crate) fn next_sorted(&mut self) -> Result<Option<Received>> {
+        self.next_read(Packet::sort)
+    }
+
+    fn next_read(&mut self, read: fn(&[u8]) -> Result<Packet>) -> Result<Option<Received>> {
+        let Some(packet) = self.inflow.next_packet(read)? else { return Ok(None) };
         let received = match packet {
             Packet::Handle { kind, key, packet } => {
                 let announced = Announced { kind, key };
@@ -203,7 +212,7 @@ impl Link {
             },
             Packet::Nack => match self.outbox.refused() {
                 Refusal::Lost(rider) => Received::Lost(rider),
-                Refusal::Again => return self.next_received(),
+                Refusal::Again => return self.next_read(read),
                 Refusal::Unsolicited => return Err(Error::protocol("a NACK for nothing")),
             },
             packet => Received::Message { packet, attachment: Attachment::Nothing },

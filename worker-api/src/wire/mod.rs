@@ -20,6 +20,7 @@ mod shortcut;
 
 pub use crate::{
     handle::Kind,
+    letter::Letter,
     options::query_for,
     scoreboard::{SCOREBOARD, Scoreboard},
     sys::{accept, pass_on},

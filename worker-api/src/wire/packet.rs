@@ -16,6 +16,8 @@ const PREFIX: &str = "NODE_";
 /// One message, as its line has it.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Packet {
+    /// A line that is not internal, not read yet; [`decode`](Self::decode) reads it at once.
+    Unread(Box<str>),
     /// Any JSON value that is not internal.
     User(Value),
     /// Any structured value that is not internal.
@@ -73,6 +75,20 @@ impl Packet {
         }
     }
 
+    /// As [`decode`](Self::decode), but a message that cannot be internal is left as it is: who
+    /// receives it knows what it is to be.
+    pub(crate) fn sort(line: &[u8]) -> Result<Self> {
+        if let Some(packet) = shortcut::decode(line) {
+            return Ok(packet);
+        }
+        if may_be_internal(line) {
+            return Self::decode_slowly(line);
+        }
+        let text =
+            str::from_utf8(line).map_err(|source| Error::Decode { source: source.into() })?;
+        Ok(Self::Unread(text.into()))
+    }
+
     pub(super) fn decode_slowly(line: &[u8]) -> Result<Self> {
         let value = serde_json::from_slice(line)
             .map_err(|source| Error::Decode { source: source.into() })?;
@@ -126,6 +142,14 @@ impl Packet {
         };
         Ok(Self::Handle { kind, key, packet: Box::new(packet) })
     }
+}
+
+/// Whether the prefix is in the line, or an escape that may stand for a letter of it.
+fn may_be_internal(line: &[u8]) -> bool {
+    memchr::memchr2_iter(b'_', b'\\', line).any(|at| match line[at] {
+        b'_' => line[..=at].ends_with(PREFIX.as_bytes()),
+        _ => line.get(at + 1) == Some(&b'u'),
+    })
 }
 
 pub(super) fn is_internal(cmd: &str) -> bool {
@@ -304,6 +328,24 @@ mod tests {
             rest in r#"("(act|msg|seq|ack|key|type|port|errno|index)":("queryServer"|"listening"|"newconn"|null|-1|[0-9]{1,25}|\{\}),){0,6}"#,
         ) {
             let _ = Packet::decode(format!("{{{rest}\"cmd\":\"{cmd}\"}}").as_bytes());
+        }
+
+        /// What is left unread is no internal message; all else is read as at once.
+        #[test]
+        fn sorting_is_reading_later(
+            line in prop_oneof![
+                prop::collection::vec(any::<u8>(), 0..60),
+                r#"\{"(cmd|c\\u006dd)":"(NODE_|\\u004eODE_|\\u004EODE_|N|)(HANDLE_ACK|x|)"\}?"#
+                    .prop_map(String::into_bytes),
+            ],
+        ) {
+            match Packet::sort(&line) {
+                Ok(Packet::Unread(text)) => {
+                    let value = serde_json::from_str(&text).ok().map(Packet::User);
+                    prop_assert_eq!(Packet::decode(&line).ok(), value);
+                }
+                sorted => prop_assert_eq!(sorted.ok(), Packet::decode(&line).ok()),
+            }
         }
 
         #[test]

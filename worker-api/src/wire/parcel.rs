@@ -14,7 +14,7 @@ use super::{
     outbox::Rider,
     packet::Label,
 };
-use crate::{Error, Handle, Message, Result, Serialization, handle::Kind};
+use crate::{Error, Handle, Result, Serialization, handle::Kind, letter::Letter};
 
 /// Node's backlog, used where a received server does not listen yet.
 const BACKLOG: i32 = 511;
@@ -76,17 +76,17 @@ fn label(handle: &Handle) -> io::Result<Label> {
 /// # Errors
 ///
 /// [`Error::Protocol`] if the descriptor is not what its label says.
-pub fn unpack(message: impl Into<Message>, attachment: Attachment) -> Result<Option<Message>> {
-    let mut message = message.into();
+pub fn unpack(content: impl Into<Letter>, attachment: Attachment) -> Result<Option<Letter>> {
+    let mut letter = content.into();
     match attachment {
         Attachment::Nothing => {}
         Attachment::Missing => return Ok(None),
         Attachment::Descriptor(descriptor, Announced { kind, key }) => {
-            message.handle = Some(open(descriptor, &kind)?);
-            message.key = key.filter(|_| kind == "net.Socket");
+            letter.handle = Some(open(descriptor, &kind)?);
+            letter.key = key.filter(|_| kind == "net.Socket");
         }
     }
-    Ok(Some(message))
+    Ok(Some(letter))
 }
 
 fn open(descriptor: OwnedFd, kind: &str) -> Result<Handle> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::JoinHandle;
 
 use super::{driver, views::Views};
@@ -106,6 +106,15 @@ impl Channel {
     /// As [`crate::Channel::recv`].
     pub async fn recv(&self) -> Result<Option<Message>> {
         self.desk.views.receive(&self.channel.endpoint, || self.channel.try_recv()).await
+    }
+
+    /// As [`recv`](Self::recv), in a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Channel::recv_as`].
+    pub async fn recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        self.desk.views.receive(&self.channel.endpoint, || self.channel.try_recv_as()).await
     }
 
     /// Ends the channel. Never waits: what is queued behind a socket still goes out when the

@@ -48,11 +48,11 @@ impl Views {
     }
 
     /// Waits for the next message; `None` at the end of the channel. `take` takes what is there.
-    pub(super) async fn receive<R: Router>(
+    pub(super) async fn receive<R: Router, T>(
         &self,
         endpoint: &Endpoint<R>,
-        take: impl Fn() -> Result<Option<Message>>,
-    ) -> Result<Option<Message>> {
+        take: impl Fn() -> Result<Option<Message<T>>>,
+    ) -> Result<Option<Message<T>>> {
         loop {
             let mut guard = self.inbox.readable().await?;
             let closed = endpoint.lock().ended().is_some();

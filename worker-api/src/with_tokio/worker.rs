@@ -2,7 +2,7 @@
 
 use std::{io, sync::Arc};
 
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 use tokio::task::spawn_blocking;
 
 use super::{Listener, UdpSocket, departure::Departure, driver, views::Views};
@@ -181,6 +181,16 @@ impl Worker {
     pub async fn recv(&self) -> Result<Option<Message>> {
         let endpoint = &self.worker.core.endpoint;
         self.desk.views.receive(endpoint, || self.worker.try_recv()).await
+    }
+
+    /// As [`recv`](Self::recv), in a type of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`crate::Worker::recv_as`].
+    pub async fn recv_as<T: DeserializeOwned>(&self) -> Result<Option<Message<T>>> {
+        let endpoint = &self.worker.core.endpoint;
+        self.desk.views.receive(endpoint, || self.worker.try_recv_as()).await
     }
 
     /// Waits until this worker is to end: told to, on its own wish, or because the master
