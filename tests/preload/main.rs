@@ -3,9 +3,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod combined;
 mod cost;
 mod faults;
 mod site;
+mod troubled;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +15,7 @@ use nix::sys::signal::Signal::{SIGHUP, SIGINT, SIGKILL, SIGTERM, SIGUSR2};
 use site::Site;
 use support::{Lines, kill, process_is_gone, wait_for, wait_until};
 
-const POLICIES: [&str; 2] = ["none", "rr"];
+const POLICIES: [&str; 3] = ["none", "rr", "reuse-port"];
 
 #[test]
 fn copies_serve_and_one_process_has_loaded_for_all() {

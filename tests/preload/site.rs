@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    os::unix::fs::{PermissionsExt, symlink},
     path::{Path, PathBuf},
     process::Command,
 };
@@ -36,7 +36,9 @@ impl Site {
         fs::write(folder.path().join("load"), "fine").unwrap();
         let mut command = Command::new(fixture());
         command.arg("preloaded").env("LOAD", folder.path().join("load"));
-        command.env("NODE_CLUSTER_SCHED_POLICY", policy).env("WORKERS", workers.to_string());
+        let is_ours = policy == "reuse-port"; // which Node does not know
+        command.env(if is_ours { "CLUSTER_POLICY" } else { "NODE_CLUSTER_SCHED_POLICY" }, policy);
+        command.env("WORKERS", workers.to_string());
         command.env("RUST_LOG", "info");
         Plan { command, folder, release: None }
     }
@@ -83,6 +85,17 @@ impl Site {
         self.program.nth_line("reload: ", reload)
     }
 
+    /// A release that stands the trial of an upgrade, and then ends with status 9.
+    pub(crate) fn break_release(&self, name: &str) {
+        let (path, one) = (self.folder.path().join(name), self.folder.path().join("one"));
+        let text = format!(
+            "#!/bin/sh\n[ -n \"$CLUSTER_UPGRADE_TRIAL\" ] && exec {} \"$@\"\nexit 9\n",
+            one.display()
+        );
+        fs::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
     /// The program is this one from now on.
     pub(crate) fn choose(&self, release: &str) {
         choose(self.folder.path(), release);
@@ -106,7 +119,7 @@ impl Plan {
     /// The program is a link to this release, of the two that there are.
     pub(crate) fn of_release(mut self, release: &'static str) -> Self {
         for name in ["one", "two"] {
-            fs::copy(fixture(), self.folder.path().join(name)).unwrap();
+            copy(fixture(), &self.folder.path().join(name));
         }
         self.release = Some(release);
         self
@@ -134,6 +147,12 @@ impl Plan {
         }
         Site { program: Program::start(&mut command), folder: self.folder }
     }
+}
+
+/// By another process: a child of this one that is just being started would have the copy open for
+/// writing, and the system runs no file that anybody writes.
+fn copy(from: &Path, to: &Path) {
+    assert!(Command::new("cp").args([from, to]).status().unwrap().success());
 }
 
 fn set(folder: &Path, mood: &str) {

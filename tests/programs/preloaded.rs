@@ -1,5 +1,6 @@
 //! A supervisor over workers that are copies of a mold. Workers answer lines: the worker's number
-//! and the line; the line `exit` ends one with status 7. Each says where it listens and which
+//! and the line; the line `exit` ends one with status 7, `env NAME` is answered with a variable, and
+//! after `hang` it never again serves anybody once the next client has come. Each says where it listens and which
 //! process has loaded for it. The supervisor prints how reloads end.
 //!
 //! In the environment: `WORKERS`, how many (1); `START`, in milliseconds: how long it waits for a
@@ -9,6 +10,7 @@
 //! - `fine`;
 //! - `crash`: it says why on its standard error and ends with status 3;
 //! - `hang`: it never ends;
+//! - `late`: it says so, and loads when the file says something else;
 //! - `thread`: it leaves a thread behind, with the name `prefetcher`;
 //! - `never`: the program does not load at all, and goes on as a worker;
 //! - `stranger`: it knows nothing of that, and ends with status 6;
@@ -19,12 +21,17 @@ use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
     process,
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
 
 use cluster::{Connection, Event, Result, Settings, Supervisor};
+
+static HANGS: AtomicBool = AtomicBool::new(false);
 
 /// What is loaded.
 struct Data {
@@ -66,6 +73,12 @@ fn load() -> Data {
             process::exit(3);
         }
         "hang" => park(),
+        "late" => {
+            println!("the mold waits");
+            while self::mood() == "late" {
+                thread::sleep(Duration::from_millis(5));
+            }
+        }
         "thread" => {
             let thread = thread::Builder::new().name("prefetcher".into());
             let (started, has_started) = mpsc::channel();
@@ -96,7 +109,7 @@ fn supervise() -> Result<()> {
         Some(program) => Settings::new().exec(program).arg("preloaded"),
         None => Settings::new(),
     };
-    let mut supervised = Supervisor::new(settings)
+    let mut supervised = Supervisor::new(super::under(settings))
         .workers(number("WORKERS").unwrap_or(1))
         .start_timeout(timeout)
         .quorum(1, timeout.saturating_mul(4))
@@ -121,6 +134,9 @@ fn work(data: &Data) -> Result<()> {
     println!("worker {id} listens on {address}, process {own}, loaded by {loader}, sum {sum}");
     for connection in listener.incoming() {
         let (connection, id) = (connection?, worker.id());
+        if HANGS.load(Ordering::Relaxed) {
+            park();
+        }
         thread::spawn(move || answer(&connection, id));
     }
     while worker.drain(Duration::from_secs(30)) > 0 {}
@@ -133,7 +149,13 @@ fn answer(mut connection: &Connection, id: u32) -> io::Result<()> {
         if line == "exit" {
             process::exit(7);
         }
-        writeln!(connection, "{id} {line}")?;
+        if line == "hang" {
+            HANGS.store(true, Ordering::Relaxed);
+        }
+        match line.strip_prefix("env ") {
+            Some(name) => writeln!(connection, "{}", env::var(name).unwrap_or_default())?,
+            None => writeln!(connection, "{id} {line}")?,
+        }
     }
     Ok(())
 }

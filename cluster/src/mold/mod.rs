@@ -44,6 +44,9 @@ pub use status::{MoldPhase, MoldStatus};
 /// A mold, or a copy, that ends sooner than this was no good.
 const PROBATION: Duration = Duration::from_secs(1);
 
+/// More than so many notices at a time no mold has to give.
+const MOST_NOTICES: usize = 16;
+
 /// So much of what a mold says about a failure is passed on, in characters.
 const LONGEST_REASON: usize = 500;
 
@@ -242,7 +245,8 @@ impl Mold {
 
     fn hear(&mut self, now: Instant, registry: &Registry) -> Result<(), Trouble> {
         let mut buffer = [0; LONGEST_NOTICE];
-        loop {
+        let strange = || Trouble::Lost("it says what no mold says".into());
+        for _ in 0..MOST_NOTICES {
             let length = match recv(self.control.as_raw_fd(), &mut buffer, MsgFlags::MSG_DONTWAIT) {
                 Ok(0) | Err(Errno::EAGAIN | Errno::ECONNRESET) => return Ok(()),
                 Err(Errno::EINTR) => continue,
@@ -250,9 +254,9 @@ impl Mold {
                 Ok(length) => length,
             };
             let notice = buffer.get(..length).and_then(|text| serde_json::from_slice(text).ok());
-            let strange = || Trouble::Lost("it says what no mold says".into());
             self.note(notice.ok_or_else(strange)?, now, registry)?;
         }
+        Err(strange())
     }
 
     fn note(

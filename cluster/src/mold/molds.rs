@@ -120,7 +120,19 @@ impl Molds {
 
     /// Whether a mold is to be started, for a worker that is to be or to be ready for one.
     pub(crate) fn is_missing(&self, now: Instant, is_urgent: bool) -> bool {
-        self.serving.is_none() && (is_urgent || self.missed.is_some_and(|due| due <= now))
+        self.serving.is_none() && (is_urgent || self.due().is_some_and(|due| due <= now))
+    }
+
+    /// When to start one that no worker needs just now; the one that loads may be enough.
+    fn due(&self) -> Option<Instant> {
+        self.missed.filter(|_| self.serving.is_none() && self.coming.is_none())
+    }
+
+    /// There is none that goes on from before: one is to be started.
+    pub(crate) fn begin(&mut self) {
+        if self.serving.is_none() {
+            self.miss(true, Instant::now());
+        }
     }
 
     /// Starts the mold that is missing.
@@ -185,7 +197,7 @@ impl Molds {
     }
 
     pub(crate) fn deadline(&self) -> Option<Instant> {
-        self.all().filter_map(|mold| mold.deadline).chain(self.missed).min()
+        self.all().filter_map(|mold| mold.deadline).chain(self.due()).min()
     }
 
     pub(super) fn all(&self) -> impl Iterator<Item = &Mold> {

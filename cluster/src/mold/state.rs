@@ -66,7 +66,7 @@ impl Molds {
         let origin =
             Origin { variables: state.variables.into_iter().collect(), numbers: state.numbers };
         let mold = Mold {
-            process: Process::of_child(state.pid)?,
+            process: Process::of_copy(state.pid)?, // whose copies are ours only if it is
             control: luggage.take(state.control)?,
             origin: Arc::new(origin),
             state: State::Loaded { since: Instant::now() },

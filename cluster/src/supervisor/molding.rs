@@ -124,13 +124,17 @@ impl Supervised {
     /// The mold of the program that this process was before makes the workers until there is
     /// another; it ends if this program has no use for one.
     pub(super) fn take_over_mold(&mut self, state: Option<MoldState>, luggage: &mut Luggage) {
-        let (patience, Some(state)) = (self.policy.start_timeout(), state) else { return };
-        let outcome = match &mut self.molds {
-            Some(molds) => molds.restore(state, luggage, patience),
-            None => Process::of_child(state.pid()).map(drop),
+        let patience = self.policy.start_timeout();
+        let outcome = match (&mut self.molds, state) {
+            (Some(molds), Some(state)) => molds.restore(state, luggage, patience),
+            (None, Some(state)) => Process::of_child(state.pid()).map(drop),
+            (_, None) => Ok(()),
         };
         if let Err(error) = outcome {
             log::warn!("the mold is lost: {error}");
+        }
+        if let Some(molds) = &mut self.molds {
+            molds.begin();
         }
     }
 
