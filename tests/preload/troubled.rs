@@ -6,6 +6,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
+    time::{Duration, Instant},
 };
 
 use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGUSR2};
@@ -13,7 +14,7 @@ use nix::sys::signal::Signal::{SIGCONT, SIGHUP, SIGKILL, SIGSTOP, SIGTERM, SIGUS
 use crate::{
     POLICIES,
     site::Site,
-    support::{Lines, kill, process_is_gone, wait_for, wait_until},
+    support::{Lines, PATIENCE, kill, process_is_gone, wait_until},
 };
 
 /// A client that never stops asking, each time over a new connection.
@@ -53,11 +54,16 @@ fn mold(site: &Site, nth: usize) -> u32 {
 /// Waits until there are the workers, the mold, its copy, and no zombie.
 #[track_caller]
 fn expect_family(site: &Site, workers: usize) {
-    wait_for("a mold, its copy and the workers", || {
-        let is_so =
-            site.all_children() == workers + 2 && site.program.children().len() == workers + 2;
-        is_so.then_some(())
-    });
+    let end = Instant::now() + PATIENCE;
+    while site.all_children() != workers + 2 || site.program.children().len() != workers + 2 {
+        let (living, lines) = (site.program.children(), site.program.lines());
+        assert!(
+            Instant::now() < end,
+            "{} children, of whom {living:?} live; {lines:#?}",
+            site.all_children()
+        );
+        thread::sleep(Duration::from_millis(2));
+    }
 }
 
 #[test]
@@ -124,7 +130,7 @@ fn a_mold_is_killed_while_its_successor_loads() {
         site.program.line("the mold waits");
         kill(old.loader, SIGKILL);
         kill(old.pid, SIGKILL); // so that a mold is needed before the reload
-        site.program.line("exit of worker 2");
+        site.program.line("exit of worker");
         site.set("fine");
         site.program.line("reload: Ok(1)");
         expect_family(&site, 2);

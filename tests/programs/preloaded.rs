@@ -1,12 +1,12 @@
 //! A supervisor over workers that are copies of a mold. Workers answer lines: the worker's number
 //! and the line; the line `exit` ends one with status 7, `env NAME` is answered with a variable, and
-//! after `hang` it never again serves anybody once the next client has come. Each says where it listens and which
-//! process has loaded for it. The supervisor prints how reloads end.
+//! after `hang` it never again serves anybody once the next client has come. Each says where it
+//! listens and which process has loaded for it. The supervisor prints how reloads end.
 //!
 //! In the environment: `WORKERS`, how many (1); `START`, in milliseconds: how long it waits for a
 //! start; `EXEC`, the workers' program (this one, as it runs now); `MEGABYTES`, how much is
-//! loaded (1); `LOAD`, a file with one word, which says how
-//! loading goes from now on:
+//! loaded (1); `READS`: 0, and workers do not read it; `LOAD`, a file with one word, which says
+//! how loading goes from now on:
 //! - `fine`;
 //! - `crash`: it says why on its standard error and ends with status 3;
 //! - `hang`: it never ends;
@@ -28,6 +28,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use nix::time::{ClockId, clock_gettime};
 
 use cluster::{Connection, Event, Result, Settings, Supervisor};
 
@@ -51,10 +53,17 @@ pub(crate) fn run() -> Result<()> {
         _ => {}
     }
     let data = cluster::preload(load)?;
+    let went_on = clock();
     if data.mood == "broken" {
         process::exit(5);
     }
-    work(&data)
+    work(&data, went_on)
+}
+
+/// Microseconds of the clock that all processes share.
+fn clock() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
+    u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000).expect("a time")
 }
 
 fn mood() -> String {
@@ -125,10 +134,13 @@ fn supervise() -> Result<()> {
     Ok(())
 }
 
-fn work(data: &Data) -> Result<()> {
+fn work(data: &Data, went_on: u64) -> Result<()> {
     let Some(worker) = cluster::worker()? else { unreachable!("it is a worker") };
+    worker.counter("went-on")?.set(went_on);
     let listener = worker.listen("127.0.0.1:0")?;
-    let sum: usize = data.memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum();
+    let is_read = number("READS") != Some(0);
+    let memory = if is_read { &data.memory[..] } else { &[] };
+    let sum: usize = memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum();
     let (address, own, loader) = (listener.local_addr(), process::id(), data.loader);
     let id = worker.id();
     println!("worker {id} listens on {address}, process {own}, loaded by {loader}, sum {sum}");

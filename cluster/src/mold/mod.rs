@@ -289,9 +289,9 @@ impl Mold {
     fn admit(&mut self, pid: u32, now: Instant, registry: &Registry) -> Result<(), String> {
         let process = Process::of_copy(pid)
             .map_err(|error| format!("its copy {pid} is no child of ours: {error}"))?;
+        watch(registry, process.as_fd()).map_err(|error| error.to_string())?;
         // Else a program that this process was before has asked for it, and it ends by itself.
         if let Some(socket) = self.ordered.take() {
-            watch(registry, process.as_fd()).map_err(|error| error.to_string())?;
             self.spare = Some(Spare::new(process, socket, self.origin.clone(), now));
         }
         Ok(())

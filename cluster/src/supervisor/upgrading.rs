@@ -181,12 +181,6 @@ impl Supervised {
         files::set_former(supervised.files);
         let (settings, control) = supervisor.take_over_parts()?;
         let master = Master::restore(settings, master, &mut luggage)?;
-        for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {
-            // To be reaped one day, unless this is not its parent any more.
-            if let Err(error) = Process::of_child(pid) {
-                log::debug!("process {pid} is gone: {error}");
-            }
-        }
         let desk = match (control, supervised.desk) {
             (Some(_), Some(state)) => Some(Desk::restore(state, &mut luggage)?),
             (Some(control), None) => Some(Desk::new(control)?),
@@ -204,6 +198,7 @@ impl Supervised {
         if let Some(state) = supervised.manager.filter(|_| supervisor.speaks_to_systemd) {
             new.manager = Manager::restore(state, line.is_none());
         }
+        new.take_over_orphans(orphans);
         new.take_over_mold(supervised.mold, &mut luggage);
         // A number that was changed at run time stays, unless the program wants another now.
         if new.wanted != supervised.wanted {
@@ -218,6 +213,16 @@ impl Supervised {
             None => new.upgrade_failed(DIED),
         }
         Ok(new)
+    }
+
+    /// They are to be reaped one day, unless this is not their parent any more.
+    fn take_over_orphans(&self, orphans: Vec<u32>) {
+        for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {
+            let watch = |orphan| self.molds.as_ref().map_or(Ok(()), |molds| molds.watch(&orphan));
+            if let Err(error) = Process::of_child(pid).and_then(watch) {
+                log::debug!("process {pid} is gone: {error}");
+            }
+        }
     }
 
     /// The first reload of a new program is over, and so is the upgrade.
