@@ -111,10 +111,10 @@ class Round:
             yield dict(name="node", milliseconds=statistics.median(row["all_ms"] for row in said[1:]))
 
     def preload(self):
-        for name in random.sample(["started", "preloaded"], 2):
+        for name in shuffled(["started", "preloaded", "preloaded-huge"]):
             said = run(f"{OURS}/bench_preload", name)
-            times = {key: statistics.median(said[key]) for key in ("online", "listening")}
-            yield dict(name=name, memory=said["memory"], **times)
+            times = {key: statistics.median(said[key]) for key in ("next", "second", "listening", "burst")}
+            yield dict(name=name, memory=said["memory"], molds=said["molds"], slow=nine_of_ten(said["next"]), **times)
 
     def many(self):
         yield dict(name="ours", each=run(f"{OURS}/bench_start", "200", "1")[0] / 200)
@@ -205,6 +205,11 @@ def reload(server, loaded, **options):
     new = [pid for pid in said["workers"] if int(pid) not in old]
     return dict(name=server.name, load=loaded, failed=sum(failed.values()), slowest=said["slowest"],
                 requests=said["requests"], new=len(new), kinds=failed)
+
+
+def nine_of_ten(values):
+    """What nine of ten are not above."""
+    return sorted(values)[len(values) * 9 // 10]
 
 
 def lines(*command, **environment):

@@ -81,10 +81,11 @@ def handoff(rows):
 
 
 def preload(rows):
-    head = ["", "a replacement runs after, ms", "and listens after, ms", "four workers' memory (PSS), MB"]
+    head = ["", "one more goes on after, ms", "9 of 10 within", "it listens", "the second of two goes on",
+            "all four are back", "memory (PSS) of four, MB", "of mold and spare"]
+    keys = {"next": 2, "slow": 2, "listening": 1, "second": 1, "burst": 1, "memory": 0, "molds": 0}
     return table(head, [
-        [name, text(mine.median("online")), text(mine.median("listening"), 1), text(mine.median("memory"), 0)]
-        for name, mine in rows.each()
+        [name, *(text(mine.median(key), digits) for key, digits in keys.items())] for name, mine in rows.each()
     ])
 
 

@@ -4,8 +4,8 @@
 mod support;
 
 mod combined;
-mod cost;
 mod faults;
+mod memory;
 mod site;
 mod troubled;
 

@@ -1,6 +1,10 @@
-//! A worker that says its number to each client, and hangs in an endless loop when one answers.
+//! A worker that says its number to each client, and hangs in an endless loop when one answers: it
+//! ends when its master does.
 
-use std::io::{Read, Write};
+use std::{
+    io::{Read, Write},
+    os::unix::process::parent_id,
+};
 
 use cluster::Result;
 
@@ -9,6 +13,7 @@ fn main() -> Result<()> {
         eprintln!("this is a worker's program");
         std::process::exit(1);
     };
+    let master = parent_id();
     let listener = worker.listen("127.0.0.1:0")?;
     println!("serves at {}", listener.local_addr());
     while let Some(mut connection) = listener.accept()? {
@@ -16,7 +21,7 @@ fn main() -> Result<()> {
         let said =
             writeln!(connection, "{}", worker.id()).and_then(|()| connection.read(&mut byte));
         if matches!(said, Ok(1)) {
-            loop {
+            while parent_id() == master {
                 std::hint::spin_loop();
             }
         }

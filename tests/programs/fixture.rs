@@ -1,6 +1,13 @@
 //! Small programs for the tests: the first argument names the role.
 
-use std::{env, process};
+use std::{
+    env,
+    os::unix::process::parent_id,
+    process,
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+    time::Duration,
+};
 
 #[path = "../conformance/players/mod.rs"]
 mod conformance;
@@ -22,6 +29,22 @@ mod under_systemd;
 mod values;
 mod worker;
 
+/// Who has started this process.
+static PARENT: AtomicU32 = AtomicU32::new(0);
+
+/// Does nothing any more, whatever others ask for; but nobody is to be left behind whose parent is
+/// gone.
+fn hang() -> ! {
+    while !is_orphan() {
+        thread::park_timeout(Duration::from_millis(50));
+    }
+    process::exit(1)
+}
+
+fn is_orphan() -> bool {
+    parent_id() != PARENT.load(Ordering::Relaxed)
+}
+
 /// With the policy that `CLUSTER_POLICY` names, which may be `reuse-port`, or `by-cpu`: the same,
 /// spread by CPU.
 fn under(settings: cluster::Settings) -> cluster::Settings {
@@ -34,6 +57,7 @@ fn under(settings: cluster::Settings) -> cluster::Settings {
 }
 
 fn main() {
+    PARENT.store(parent_id(), Ordering::Relaxed);
     env_logger::init();
     let role = env::args().nth(1).unwrap_or_default();
     let outcome: cluster::Result<()> = match role.as_str() {

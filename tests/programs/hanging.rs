@@ -58,7 +58,7 @@ fn work(worker: &Worker) -> Result<()> {
     println!("serves at {}", listener.local_addr());
     let look = PollTimeout::try_from(Duration::from_millis(10)).expect("it is short");
     while !worker.is_disconnecting() {
-        while HANGS.load(Relaxed) {
+        while HANGS.load(Relaxed) && !super::is_orphan() {
             std::hint::spin_loop();
         }
         let mut fds = [PollFd::new(worker.as_fd(), PollFlags::POLLIN)];

@@ -62,9 +62,7 @@ fn misbehave(how: &str, channel: &mut Raw) -> io::Result<()> {
         "deaf" => {
             channel.socket.shutdown(Shutdown::Read)?;
             channel.say("\"deaf\"\n")?;
-            loop {
-                std::thread::park();
-            }
+            super::hang()
         }
         "heir" => {
             let heir = channel.socket.try_clone()?;

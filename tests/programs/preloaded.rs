@@ -1,12 +1,12 @@
 //! A supervisor over workers that are copies of a mold. Workers answer lines: the worker's number
 //! and the line; the line `exit` ends one with status 7, `env NAME` is answered with a variable, and
-//! after `hang` it never again serves anybody once the next client has come. Each says where it
-//! listens and which process has loaded for it. The supervisor prints how reloads end.
+//! after `hang` it never again serves anybody once the next client has come; `death` is answered
+//! with the signal that it would have got at its master's end when it began. Each says where it listens and which process
+//! has loaded for it. The supervisor prints how reloads end.
 //!
 //! In the environment: `WORKERS`, how many (1); `START`, in milliseconds: how long it waits for a
 //! start; `EXEC`, the workers' program (this one, as it runs now); `MEGABYTES`, how much is
-//! loaded (1); `READS`: 0, and workers do not read it; `LOAD`, a file with one word, which says
-//! how loading goes from now on:
+//! loaded (1); `LOAD`, a file with one word, which says how loading goes from now on:
 //! - `fine`;
 //! - `crash`: it says why on its standard error and ends with status 3;
 //! - `hang`: it never ends;
@@ -29,7 +29,7 @@ use std::{
     time::Duration,
 };
 
-use nix::time::{ClockId, clock_gettime};
+use nix::sys::{prctl::get_pdeathsig, signal::Signal};
 
 use cluster::{Connection, Event, Result, Settings, Supervisor};
 
@@ -49,21 +49,15 @@ pub(crate) fn run() -> Result<()> {
     match mood().as_str() {
         "never" => return cluster::worker().map(drop).map_err(Into::into),
         "stranger" => process::exit(6),
-        "idle" => park(),
+        "idle" => super::hang(),
         _ => {}
     }
     let data = cluster::preload(load)?;
-    let went_on = clock();
+    let death = get_pdeathsig().expect("a signal or none"); // which `worker` takes back
     if data.mood == "broken" {
         process::exit(5);
     }
-    work(&data, went_on)
-}
-
-/// Microseconds of the clock that all processes share.
-fn clock() -> u64 {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock");
-    u64::try_from(now.tv_sec() * 1_000_000 + now.tv_nsec() / 1000).expect("a time")
+    work(&data, death)
 }
 
 fn mood() -> String {
@@ -81,7 +75,7 @@ fn load() -> Data {
             eprintln!("there is no model");
             process::exit(3);
         }
-        "hang" => park(),
+        "hang" => super::hang(),
         "late" => {
             println!("the mold waits");
             while self::mood() == "late" {
@@ -93,7 +87,7 @@ fn load() -> Data {
             let (started, has_started) = mpsc::channel();
             let forever = move || {
                 started.send(()).expect("somebody who waits");
-                park()
+                super::hang()
             };
             thread.spawn(forever).expect("a thread");
             has_started.recv().expect("a thread that has its name");
@@ -103,12 +97,6 @@ fn load() -> Data {
     // Written to, byte by byte, so that it is there and not only promised.
     let memory = vec![1; number("MEGABYTES").unwrap_or(1) << 20];
     Data { memory, loader: process::id(), mood }
-}
-
-fn park() -> ! {
-    loop {
-        thread::park();
-    }
 }
 
 fn supervise() -> Result<()> {
@@ -134,28 +122,25 @@ fn supervise() -> Result<()> {
     Ok(())
 }
 
-fn work(data: &Data, went_on: u64) -> Result<()> {
+fn work(data: &Data, death: Option<Signal>) -> Result<()> {
     let Some(worker) = cluster::worker()? else { unreachable!("it is a worker") };
-    worker.counter("went-on")?.set(went_on);
     let listener = worker.listen("127.0.0.1:0")?;
-    let is_read = number("READS") != Some(0);
-    let memory = if is_read { &data.memory[..] } else { &[] };
-    let sum: usize = memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum();
+    let sum: usize = data.memory.iter().step_by(4096).map(|&byte| usize::from(byte)).sum();
     let (address, own, loader) = (listener.local_addr(), process::id(), data.loader);
     let id = worker.id();
     println!("worker {id} listens on {address}, process {own}, loaded by {loader}, sum {sum}");
     for connection in listener.incoming() {
-        let (connection, id) = (connection?, worker.id());
+        let connection = connection?;
         if HANGS.load(Ordering::Relaxed) {
-            park();
+            super::hang();
         }
-        thread::spawn(move || answer(&connection, id));
+        thread::spawn(move || answer(&connection, id, death));
     }
     while worker.drain(Duration::from_secs(30)) > 0 {}
     Ok(())
 }
 
-fn answer(mut connection: &Connection, id: u32) -> io::Result<()> {
+fn answer(mut connection: &Connection, id: u32, death: Option<Signal>) -> io::Result<()> {
     for line in BufReader::new(connection).lines() {
         let line = line?;
         if line == "exit" {
@@ -166,6 +151,7 @@ fn answer(mut connection: &Connection, id: u32) -> io::Result<()> {
         }
         match line.strip_prefix("env ") {
             Some(name) => writeln!(connection, "{}", env::var(name).unwrap_or_default())?,
+            None if line == "death" => writeln!(connection, "{death:?}")?,
             None => writeln!(connection, "{id} {line}")?,
         }
     }

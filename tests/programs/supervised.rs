@@ -3,8 +3,8 @@
 //! reloads end.
 //!
 //! In the environment: `WORKERS`, how many (1); `PINNED`, the address; `PATIENCE`, in
-//! milliseconds: that is how long the supervisor waits in a stop, and the workers never end by
-//! themselves; `START`, in milliseconds: how long it waits for a start; `QUORUM`, the same for the
+//! milliseconds: that is how long the supervisor waits in a stop, and the workers do not end by
+//! themselves while it lives; `START`, in milliseconds: how long it waits for a start; `QUORUM`, the same for the
 //! quorum; `SERIAL`: workers serve one connection at a time; `RELAY`: it relays the workers' output, or to the file `LOG`; `NUMBERS`: each worker
 //! prints its number and a running number until it leaves, and `end`; `MOOD`, a file with one
 //! word, which says what workers do that start now:
@@ -80,9 +80,7 @@ fn be_moody() {
             eprintln!("worker: there is no database");
             process::exit(3);
         }
-        "hang" => loop {
-            thread::park();
-        },
+        "hang" => super::hang(),
         "late" => {
             println!("worker waits");
             while mood() == "late" {
@@ -115,8 +113,8 @@ fn work(worker: &Worker) -> Result<()> {
     while worker.drain(Duration::from_secs(30)) > 0 {}
     while worker.recv()?.is_some() {}
     counting.map(thread::JoinHandle::join);
-    while env::var("PATIENCE").is_ok() {
-        thread::park(); // though its channel is closed
+    if env::var_os("PATIENCE").is_some() {
+        super::hang(); // though its channel is closed
     }
     Ok(())
 }

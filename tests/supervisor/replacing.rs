@@ -7,7 +7,7 @@ use nix::sys::signal::Signal::{SIGHUP, SIGKILL, SIGTERM, SIGTTIN, SIGTTOU, SIGWI
 use crate::{
     POLICIES,
     load::Load,
-    support::{Lines, Port7000, Program, example, fixture, get, kill, wait_until},
+    support::{Lines, Port7000, Program, example, fixture, get, process_is_gone, wait_until},
     under,
 };
 
@@ -81,6 +81,8 @@ fn one_that_leaves_by_itself_is_replaced_before_it_has_gone() {
     client.ask("leave").unwrap();
     drop(client); // it stays until its clients have gone
     program.nth_line("listens on ", 1);
-    assert_eq!(program.children().len(), 2, "it never ends by itself");
-    program.children().into_iter().for_each(|pid| kill(pid, SIGKILL)); // nor without a master
+    let both = program.children();
+    assert_eq!(both.len(), 2, "it does not end by itself");
+    program.signal(SIGKILL);
+    wait_until("their end", || both.iter().all(|&pid| process_is_gone(pid)));
 }
