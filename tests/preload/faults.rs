@@ -35,6 +35,21 @@ fn a_start_succeeds_when_the_fault_is_mended() {
 }
 
 #[test]
+fn a_mold_that_lies_is_given_up() {
+    for (mood, reason) in [
+        ("rubbish", "it says what no mold says"),
+        ("chatter", "it says what no mold says"),
+        ("claim", "its copy 1 is no child of ours"),
+    ] {
+        let site = Site::plan("none", 1).loading(mood).start();
+        site.program.line(reason);
+        site.set("fine");
+        let worker = site.worker(0);
+        assert!(Lines::connect(&worker.address).unwrap().ask("x").is_ok(), "{mood}");
+    }
+}
+
+#[test]
 fn the_old_mold_and_its_workers_stay_when_a_reload_fails() {
     for policy in POLICIES {
         let site = Site::plan(policy, 2).env("START", "2000").start();

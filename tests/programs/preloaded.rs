@@ -15,11 +15,14 @@
 //! - `never`: the program does not load at all, and goes on as a worker;
 //! - `stranger`: it knows nothing of that, and ends with status 6;
 //! - `idle`: it knows nothing of that, and does not end;
-//! - `broken`: it loads well, but its workers end with status 5 at once.
+//! - `broken`: it loads well, but its workers end with status 5 at once;
+//! - `rubbish`, `chatter`, `claim`: it tells its master, over and over, what is no notice, that it
+//!   has begun, and that the first process of the system is a copy of it.
 
 use std::{
     env, fs,
     io::{self, BufRead, BufReader, Write},
+    os::fd::RawFd,
     process,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -29,7 +32,11 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::{prctl::get_pdeathsig, signal::Signal};
+use nix::sys::{
+    prctl::get_pdeathsig,
+    signal::Signal,
+    socket::{MsgFlags, send},
+};
 
 use cluster::{Connection, Event, Result, Settings, Supervisor};
 
@@ -43,6 +50,9 @@ struct Data {
 }
 
 pub(crate) fn run() -> Result<()> {
+    if let Some(control) = number("CLUSTER_MOLD") {
+        tell_lies(control.try_into().expect("a descriptor"));
+    }
     if !cluster::is_worker() {
         return supervise();
     }
@@ -58,6 +68,17 @@ pub(crate) fn run() -> Result<()> {
         process::exit(5);
     }
     work(&data, death)
+}
+
+fn tell_lies(control: RawFd) {
+    let lie = match mood().as_str() {
+        "rubbish" => "rubbish",
+        "chatter" => "\"Begun\"",
+        "claim" => "{\"Forked\":1}",
+        _ => return,
+    };
+    while send(control, lie.as_bytes(), MsgFlags::MSG_NOSIGNAL).is_ok() {}
+    process::exit(8); // the master has hung up
 }
 
 fn mood() -> String {
