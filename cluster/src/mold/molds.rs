@@ -9,7 +9,7 @@ use std::{
 use mio::{Events, Poll, unix::SourceFd};
 
 use super::{Mold, Plan, Spare, Trouble};
-use crate::{Master, Result, orphans, process::Process};
+use crate::{Master, Result, orphans};
 
 /// How soon a mold that was no good is replaced, and how much later each time: times 3/2, at
 /// most.
@@ -133,11 +133,6 @@ impl Molds {
         if self.serving.is_none() {
             self.miss(true, Instant::now());
         }
-    }
-
-    /// A process that is nobody's any more is to be reaped when it ends.
-    pub(crate) fn watch(&self, process: &Process) -> io::Result<()> {
-        super::watch(self.poll.registry(), process.as_fd())
     }
 
     /// Starts the mold that is missing.

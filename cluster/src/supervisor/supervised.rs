@@ -17,12 +17,12 @@ use super::{
     output::Output,
     policy::{Action, Calm, Policy, Verdict},
     signals::{Signals, Wish},
-    upgrading::Upgrading,
+    upgrading::{ORPHAN, Upgrading},
 };
 use crate::{
     Error, Event, ForkOptions, Master, Result, Settings, Signal, alarm::Alarm,
-    available_parallelism, control::Desk, files, mold::Molds, reaper::Reaper, relay::Relay,
-    upgrade::Image,
+    available_parallelism, control::Desk, files, mold::Molds, orphans, reaper::Reaper,
+    relay::Relay, upgrade::Image,
 };
 
 /// In the order of [`Supervised::watch`].
@@ -249,6 +249,9 @@ impl Supervised {
         match outcome {
             Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error.into()),
             _ => {}
+        }
+        if self.ready.iter().any(|one| one.token() == ORPHAN) {
+            orphans::sweep();
         }
         self.alarm.rang();
         Ok(end.is_none_or(|end| Instant::now() < end))

@@ -1,6 +1,11 @@
 //! A supervisor that becomes another program.
 
-use std::{collections::BTreeMap, os::fd::AsRawFd, time::Instant};
+use std::{
+    collections::BTreeMap,
+    io,
+    os::fd::{AsFd, AsRawFd},
+    time::Instant,
+};
 
 use mio::{Interest, Token, unix::SourceFd};
 use serde::{Deserialize, Serialize};
@@ -26,6 +31,8 @@ use crate::{
 
 /// The trial's place in the loop.
 const TRIAL: Token = Token(100);
+/// A process that nobody here waits for has ended.
+pub(super) const ORPHAN: Token = Token(101);
 
 /// Why the old program is at work again.
 const DIED: &str = "the new program ended before it had taken over; \
@@ -87,7 +94,7 @@ impl Supervised {
         let state = self.state(&mut packing, &[]);
         let started = Trial::start(&self.image, &state, self.policy.start_timeout());
         let watched = started.and_then(|trial| {
-            let descriptor = std::os::fd::AsFd::as_fd(&trial).as_raw_fd();
+            let descriptor = trial.as_fd().as_raw_fd();
             let mut source = SourceFd(&descriptor);
             self.poll.registry().register(&mut source, TRIAL, Interest::READABLE)?;
             Ok(trial)
@@ -215,14 +222,18 @@ impl Supervised {
         Ok(new)
     }
 
-    /// They are to be reaped one day, unless this is not their parent any more.
+    /// They are to be reaped when they end, unless this is not their parent any more.
     fn take_over_orphans(&self, orphans: Vec<u32>) {
         for pid in orphans.into_iter().filter(|&pid| pid != std::process::id()) {
-            let watch = |orphan| self.molds.as_ref().map_or(Ok(()), |molds| molds.watch(&orphan));
-            if let Err(error) = Process::of_child(pid).and_then(watch) {
+            if let Err(error) = Process::of_child(pid).and_then(|orphan| self.watch_for(&orphan)) {
                 log::debug!("process {pid} is gone: {error}");
             }
         }
+    }
+
+    fn watch_for(&self, orphan: &Process) -> io::Result<()> {
+        let descriptor = orphan.as_fd().as_raw_fd();
+        self.poll.registry().register(&mut SourceFd(&descriptor), ORPHAN, Interest::READABLE)
     }
 
     /// The first reload of a new program is over, and so is the upgrade.
