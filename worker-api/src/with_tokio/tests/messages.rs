@@ -111,3 +111,34 @@ async fn a_message_behind_a_socket_waits_for_it() {
     worker.disconnect();
     assert_eq!(soon(reading).await.unwrap(), ["server", "behind", "last"]);
 }
+
+#[tokio::test]
+async fn messages_are_read_in_a_type_of_ones_own() {
+    let (mut master, worker) = pair();
+    let worker = worker.into_tokio().unwrap();
+    master.say(&json!({ "text": "no number" }));
+    master.say(&json!([1, 2]));
+    assert!(soon(worker.recv_as::<(u8, u8)>()).await.is_err());
+    let message = soon(worker.recv_as::<(u8, u8)>()).await.unwrap().expect("a message");
+    assert_eq!(message.value, (1, 2));
+    drop(master);
+    assert!(soon(worker.recv_as::<(u8, u8)>()).await.unwrap().is_none());
+}
+
+/// By the worker's own methods, which do not wait for the master here.
+#[tokio::test]
+async fn many_messages_go_at_once() {
+    let (mut master, worker) = pair();
+    (0..100).for_each(|number| master.say(&json!(number)));
+    let mut numbers = Vec::new();
+    while numbers.len() < 100 {
+        let before = numbers.len();
+        assert_eq!(worker.recv_many::<u8>(&mut numbers, 7).unwrap(), numbers.len() - before);
+    }
+    let numbers = numbers.into_iter().map(|message| message.value);
+    worker.send_many(numbers).unwrap();
+    worker.send_many(["last"]).unwrap();
+    master.hear(101);
+    let expected = (0..100).map(|number| json!(number)).chain([json!("last")]);
+    assert!(master.heard.into_iter().eq(expected));
+}
