@@ -169,17 +169,7 @@ impl Channel {
         buffer: &mut Vec<Message<T>>,
         limit: usize,
     ) -> Result<usize> {
-        let mut count = 0;
-        while count < limit {
-            let letter = match count {
-                0 => self.endpoint.receive(None)?,
-                _ => self.endpoint.fetched()?,
-            };
-            let Some(message) = self.open(letter, Content::parse)? else { break };
-            buffer.push(message);
-            count += 1;
-        }
-        Ok(count)
+        self.endpoint.receive_many(buffer, limit, &self.endpoint)
     }
 
     /// Waits for the next message at most so long. `None`: not in time, or closed.
@@ -193,9 +183,7 @@ impl Channel {
     }
 
     fn open<T>(&self, letter: Option<Letter>, read: Read<T>) -> Result<Option<Message<T>>> {
-        let Some(letter) = letter else { return Ok(None) };
-        let opened = letter.open(read, &self.endpoint);
-        opened.map(Some).map_err(|error| self.endpoint.cannot_read(error))
+        self.endpoint.open(letter, read, &self.endpoint)
     }
 
     /// Whether it is the same end.

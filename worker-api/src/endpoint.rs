@@ -17,11 +17,12 @@ use serde::Serialize;
 use crate::{
     Error, Result, Serialization,
     latch::{Latch, Signal, wait},
-    letter::{Letter, unreadable},
+    letter::Letter,
     wire::{Attachment, Cluster, HIGH_WATER, LONGEST_LINE, Link, Rider},
 };
 
 mod port;
+mod reading;
 mod state;
 
 /// Of many small messages so much is written at a time: 64 KiB.
@@ -176,20 +177,6 @@ impl<R: Router> Endpoint<R> {
     /// closed.
     pub(crate) fn receive(&self, deadline: Option<Instant>) -> Result<Option<Letter>> {
         Ok(self.serve_until(&self.latch, deadline, State::take)?.transpose()?.flatten())
-    }
-
-    /// The next user message of those that have been fetched.
-    pub(crate) fn fetched(&self) -> Result<Option<Letter>> {
-        self.lock().take_one().transpose()
-    }
-
-    /// What to say of a message that cannot be read. One that is no JSON ends the channel.
-    pub(crate) fn cannot_read(&self, error: serde_json::Error) -> Error {
-        if !error.is_data() {
-            log::warn!("the channel is given up: {error}");
-            self.lock().give_up();
-        }
-        unreadable(error)
     }
 
     /// The next user message if there is one now.

@@ -15,6 +15,7 @@ use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpListener, TcpStream},
     os::fd::OwnedFd,
+    time::Instant,
 };
 
 use nix::poll::PollFlags;
