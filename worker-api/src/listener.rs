@@ -297,8 +297,8 @@ impl Listener {
         {
             core.tell_room(&self.gate);
         }
-        if turn.is_over {
-            self.serve_channel(); // a busy loop may never see it otherwise
+        if turn.is_to_look {
+            self.serve_channel();
         }
         Ok(connection)
     }

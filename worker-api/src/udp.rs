@@ -95,7 +95,7 @@ impl UdpSocket {
     /// which a busy loop may never do otherwise. This comes before a datagram is received: one
     /// that we have can still be answered.
     fn make_way(&self) {
-        if self.gate.make_way().is_over
+        if self.gate.make_way().is_to_look
             && let Some(core) = self.tie.core()
         {
             core.serve();
